@@ -1,0 +1,343 @@
+"""A character, described once: tree, joints, gains, limits, and which bodies mean what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mimickit.characters.mjcf import TreeBody, read_tree
+from mimickit.errors import (
+    CharacterError,
+    ConfigError,
+    UnknownBody,
+    UnknownJoint,
+    unknown_name_message,
+)
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+class JointKind(Enum):
+    """How a body moves in its parent."""
+
+    FIXED = 0
+    HINGE = 1
+    BALL = 3  # the values are the numbers of degrees of freedom
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The joint that attaches one body to its parent.
+
+    Attributes:
+        name: the joint's name; a fixed joint has its body's.
+        body: index of the body that it moves.
+        kind: fixed, hinge or ball.
+        axis: unit axis in the body frame; means nothing unless a hinge.
+        dofs: where its degrees of freedom lie in the character's dof vector.
+        limits: (low, high) rad per degree of freedom; of a ball joint, per exp-map component.
+        kp: P gain [Nm/rad]. kd: D gain [Nm s/rad].
+        torque_limit: greatest torque [Nm] per degree of freedom in control mode `torque`.
+        armature: rotor inertia [kg m^2].
+    """
+
+    name: str
+    body: int
+    kind: JointKind
+    axis: tuple[float, float, float]
+    dofs: slice
+    limits: tuple[tuple[float, float], ...]
+    kp: float
+    kd: float
+    torque_limit: float
+    armature: float
+
+
+@dataclass(frozen=True)
+class Character:
+    """Frozen facts about one character. Legend: B bodies, J = B - 1 joints, D dofs.
+
+    Attributes:
+        name: short name; the folder of its clips under motions/.
+        model: its MJCF file.
+        body_names: B names, depth first; 0 is the root.
+        parents: B indices; -1 for the root.
+        offsets: [B, 3] m, body origin in the parent's frame.
+        rotations: [B, 4] (x, y, z, w), rest rotation in the parent's frame.
+        joints: J joints, that of body i at i - 1.
+        default_height: root height [m] in the default pose.
+        default_dofs: [D] rad, the default pose.
+        feet, hands, head: bodies by what they are.
+        key_bodies: bodies whose positions are observed and rewarded.
+        may_touch_ground: bodies that may touch the ground; an empty tuple allows all.
+        tracking_weights: [J] weight of each joint in tracking rewards, unitless.
+        termination_distance: farthest any body may be from its reference [m].
+        zero_center_action: centre hinge actions on 0 instead of on the middle of the range.
+        exploration_std: action noise as a fraction of the action's half range.
+        motion: clip to imitate when none is asked for.
+        contact_height: body origin height [m] under which engines without a true contact query
+            may count a force as the ground's.
+    """
+
+    name: str
+    model: Path
+    body_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: np.ndarray
+    rotations: np.ndarray
+    joints: tuple[Joint, ...]
+    default_height: float
+    default_dofs: np.ndarray
+    feet: tuple[str, ...]
+    hands: tuple[str, ...]
+    head: tuple[str, ...]
+    key_bodies: tuple[str, ...]
+    may_touch_ground: tuple[str, ...]
+    tracking_weights: np.ndarray
+    termination_distance: float
+    zero_center_action: bool
+    exploration_std: float
+    motion: Any
+    contact_height: float
+
+    @property
+    def num_bodies(self) -> int:
+        """B."""
+        return len(self.body_names)
+
+    @property
+    def num_joints(self) -> int:
+        """J, fixed joints included."""
+        return len(self.joints)
+
+    @property
+    def num_dofs(self) -> int:
+        """D."""
+        return sum(joint.kind.value for joint in self.joints)
+
+    @property
+    def movable_joints(self) -> tuple[Joint, ...]:
+        """The joints that are not fixed."""
+        return tuple(joint for joint in self.joints if joint.kind is not JointKind.FIXED)
+
+    def body_ids(self, names: Sequence[str], where: str) -> list[int]:
+        """Indices of bodies by name.
+
+        Raises:
+            UnknownBody: naming the closest bodies and `where`, the key that asked.
+        """
+        for name in names:
+            if name not in self.body_names:
+                raise UnknownBody(
+                    unknown_name_message(
+                        f"character '{self.name}' has no body", name, self.body_names, where
+                    )
+                )
+        return [self.body_names.index(name) for name in names]
+
+    def per_dof(self, values: Sequence[float]) -> np.ndarray:
+        """Repeat one value per joint [J] for each of its degrees of freedom, [D]."""
+        counts = [joint.kind.value for joint in self.joints]
+        return np.repeat(np.asarray(values, dtype=np.float64), counts)
+
+    @property
+    def dof_limits(self) -> np.ndarray:
+        """[D, 2] rad."""
+        return np.array([limit for joint in self.joints for limit in joint.limits]).reshape(-1, 2)
+
+
+def load_character(
+    name: str,
+    model: str,
+    joints: Mapping[str, Mapping[str, Any]],
+    default_pose: Mapping[str, Any],
+    bodies: Mapping[str, Sequence[str]],
+    tracking_weights: Optional[Mapping[str, float]],
+    termination_distance: float,
+    zero_center_action: bool,
+    exploration_std: float,
+    motion: Any,
+    contact_height: float,
+) -> Character:
+    """Read a character's MJCF file and join it with the facts that MJCF cannot hold.
+
+    Args:
+        name: see `Character`, as for all arguments not listed.
+        model: MJCF file: absolute, or relative to assets/, or pkg://package/path.
+        joints: per joint name `kp`, `kd`, `torque_limit`, and `limits` (one [low, high], or three
+            for a ball joint; a hinge may leave them to the MJCF). Every movable joint needs one.
+        default_pose: `height` [m], and `joints`, the angle or exp map [rad] of joints not at zero.
+        bodies: `feet`, `hands`, `head`, `key_bodies`, `may_touch_ground`: lists of body names.
+        tracking_weights: weight per body name, of the joint that moves it; absent bodies and
+            None mean 1.
+
+    Raises:
+        CharacterError: the model cannot be used. ConfigError, UnknownBody, UnknownJoint: a value
+            or a name above is wrong.
+    """
+    path = asset_path(model)
+    tree = read_tree(path)
+    body_names = tuple(body.name for body in tree)
+    built = _build_joints(name, tree, joints)
+    character = Character(
+        name=name,
+        model=path,
+        body_names=body_names,
+        parents=tuple(body.parent for body in tree),
+        offsets=np.array([body.offset for body in tree]),
+        rotations=np.array([body.rotation for body in tree]),
+        joints=built,
+        default_height=float(default_pose["height"]),
+        default_dofs=_default_dofs(name, built, default_pose.get("joints") or {}),
+        feet=tuple(bodies.get("feet", ())),
+        hands=tuple(bodies.get("hands", ())),
+        head=tuple(bodies.get("head", ())),
+        key_bodies=tuple(bodies.get("key_bodies", ())),
+        may_touch_ground=tuple(bodies.get("may_touch_ground", ())),
+        tracking_weights=np.array(
+            [float((tracking_weights or {}).get(body, 1.0)) for body in body_names[1:]]
+        ),
+        termination_distance=float(termination_distance),
+        zero_center_action=bool(zero_center_action),
+        exploration_std=float(exploration_std),
+        motion=motion,
+        contact_height=float(contact_height),
+    )
+    for group in ("feet", "hands", "head", "key_bodies", "may_touch_ground"):
+        character.body_ids(getattr(character, group), f"character.bodies.{group}")
+    character.body_ids(tuple(tracking_weights or ()), "character.tracking_weights")
+    _check_numbers(character)
+    return character
+
+
+def asset_path(model: str) -> Path:
+    """Where a model file lies: absolute, relative to assets/, or pkg://package/path."""
+    if model.startswith("pkg://"):
+        import importlib.util
+
+        package, _, rest = model[len("pkg://") :].partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise CharacterError(f"character.model={model}: there is no package '{package}'")
+        return Path(next(iter(spec.submodule_search_locations))) / rest
+    path = Path(model).expanduser()
+    return path if path.is_absolute() else ASSETS / path
+
+
+def _build_joints(
+    name: str, tree: Sequence[TreeBody], facts: Mapping[str, Mapping[str, Any]]
+) -> tuple[Joint, ...]:
+    movable = [body.joint.name for body in tree if body.joint is not None]
+    for joint in facts:
+        if joint not in movable:
+            raise UnknownJoint(
+                unknown_name_message(
+                    f"character '{name}' has no joint", joint, movable, "character.joints"
+                )
+            )
+    joints = []
+    start = 0
+    for index, body in enumerate(tree):
+        if index == 0:
+            continue
+        if body.joint is None:
+            kind, axis, limits = JointKind.FIXED, (0.0, 0.0, 1.0), ()
+            fact: Mapping[str, Any] = {"kp": 0.0, "kd": 0.0, "torque_limit": 0.0}
+            joint_name, armature = body.name, 0.0
+        else:
+            joint_name, armature = body.joint.name, body.joint.armature
+            if joint_name not in facts:
+                raise ConfigError(
+                    f"character.joints has no entry for joint '{joint_name}' of '{name}'; it needs "
+                    "kp, kd, torque_limit and limits"
+                )
+            kind = JointKind.BALL if body.joint.ball else JointKind.HINGE
+            axis, fact = body.joint.axis, facts[joint_name]
+            limits = _limits(joint_name, kind, fact.get("limits"), body.joint.limits)
+            unknown = set(fact) - {"kp", "kd", "torque_limit", "limits"}
+            missing = {"kp", "kd", "torque_limit"} - set(fact)
+            if unknown or missing:
+                raise ConfigError(
+                    f"character.joints.{joint_name} wants kp, kd, torque_limit and limits; "
+                    f"unknown: {sorted(unknown) or 'none'}, missing: {sorted(missing) or 'none'}"
+                )
+        joints.append(
+            Joint(
+                name=joint_name,
+                body=index,
+                kind=kind,
+                axis=axis,
+                dofs=slice(start, start + kind.value),
+                limits=limits,
+                kp=float(fact["kp"]),
+                kd=float(fact["kd"]),
+                torque_limit=float(fact["torque_limit"]),
+                armature=armature,
+            )
+        )
+        start += kind.value
+    return tuple(joints)
+
+
+def _limits(
+    joint: str, kind: JointKind, given: Any, in_file: Optional[tuple[float, float]]
+) -> tuple[tuple[float, float], ...]:
+    key = f"character.joints.{joint}.limits"
+    if given is None:
+        if in_file is None:
+            raise ConfigError(f"{key} is missing, and the MJCF file states no range either")
+        given = [in_file]
+    rows = [given] if kind is JointKind.HINGE and np.ndim(given) == 1 else list(given)
+    if len(rows) != kind.value or any(len(row) != 2 for row in rows):
+        raise ConfigError(f"{key} wants {kind.value} pairs [low, high] in rad, got {given}")
+    limits = tuple((float(low), float(high)) for low, high in rows)
+    if not all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in limits):
+        raise ConfigError(f"{key} wants finite pairs with low < high, got {given}")
+    return limits
+
+
+def _default_dofs(
+    name: str, joints: Sequence[Joint], pose: Mapping[str, Union[float, Sequence[float]]]
+) -> np.ndarray:
+    by_name = {joint.name: joint for joint in joints if joint.kind is not JointKind.FIXED}
+    dofs = np.zeros(sum(joint.kind.value for joint in joints))
+    for joint, value in pose.items():
+        if joint not in by_name:
+            raise UnknownJoint(
+                unknown_name_message(
+                    f"character '{name}' has no joint",
+                    joint,
+                    by_name,
+                    "character.default_pose.joints",
+                )
+            )
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if numbers.shape != (by_name[joint].kind.value,):
+            raise ConfigError(
+                f"character.default_pose.joints.{joint} wants {by_name[joint].kind.value} numbers "
+                f"[rad], got {value}"
+            )
+        dofs[by_name[joint].dofs] = numbers
+    return dofs
+
+
+def _check_numbers(character: Character) -> None:
+    for joint in character.movable_joints:
+        for fact in ("kp", "kd", "torque_limit"):
+            value = getattr(joint, fact)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(
+                    f"character.joints.{joint.name}.{fact} must be >= 0, got {value}"
+                )
+    for key in ("default_height", "termination_distance", "exploration_std"):
+        value = getattr(character, key)
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"character '{character.name}': {key} must be > 0, got {value}")
+    if (character.tracking_weights < 0).any():
+        raise ConfigError(f"character.tracking_weights must be >= 0, got a negative one")

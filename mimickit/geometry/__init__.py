@@ -1,0 +1,1 @@
+"""Rotations and frames: pure tensor functions, floor 0."""

@@ -1,0 +1,152 @@
+"""Unit quaternions in (x, y, z, w) order: the only order used above the engines' boundaries.
+
+Legend: `...` any batch shape; broadcasting follows torch. All functions return fresh tensors and
+never mutate an argument.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+IDENTITY = (0.0, 0.0, 0.0, 1.0)
+
+# R(q) e_x and R(q) e_z are quadratic in q. Row 4 * i + j of the matrix holds the factors of
+# q_i * q_j in the six outputs; the constant part is (1, 0, 0, 0, 0, 1).
+_TAN_NORM_FACTORS = torch.zeros(16, 6)
+for _row, _column, _factor in (
+    (5, 0, -2.0), (10, 0, -2.0),  # 1 - 2 (yy + zz)
+    (1, 1, 2.0), (11, 1, 2.0),  # 2 (xy + zw)
+    (2, 2, 2.0), (7, 2, -2.0),  # 2 (xz - yw)
+    (2, 3, 2.0), (7, 3, 2.0),  # 2 (xz + yw)
+    (6, 4, 2.0), (3, 4, -2.0),  # 2 (yz - xw)
+    (0, 5, -2.0), (5, 5, -2.0),  # 1 - 2 (xx + yy)
+):  # fmt: skip
+    _TAN_NORM_FACTORS[_row, _column] = _factor
+_TAN_NORM_OFFSET = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+
+
+def quat_multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Hamilton product a b, the rotation that applies b first. Shapes [..., 4]."""
+    a_v, a_w = a[..., :3], a[..., 3:]
+    b_v, b_w = b[..., :3], b[..., 3:]
+    a_v, b_v = torch.broadcast_tensors(a_v, b_v)
+    w = a_w * b_w - (a_v * b_v).sum(-1, keepdim=True)
+    v = torch.linalg.cross(a_v, b_v) + a_w * b_v + b_w * a_v
+    return torch.cat([v, w], dim=-1)
+
+
+def quat_conjugate(q: Tensor) -> Tensor:
+    """Inverse of a unit quaternion [..., 4]."""
+    return torch.cat([-q[..., :3], q[..., 3:]], dim=-1)
+
+
+def quat_normalize(q: Tensor) -> Tensor:
+    """Scale to unit length [..., 4]."""
+    return q / q.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def quat_positive(q: Tensor) -> Tensor:
+    """The one of q and -q (the same rotation) that has w >= 0, [..., 4]."""
+    return torch.where(q[..., 3:] < 0, -q, q)
+
+
+def quat_rotate(q: Tensor, v: Tensor) -> Tensor:
+    """Rotate vectors v [..., 3] by q [..., 4]."""
+    q_v, v = torch.broadcast_tensors(q[..., :3], v)
+    t = 2.0 * torch.linalg.cross(q_v, v)
+    return v + q[..., 3:] * t + torch.linalg.cross(q_v, t)
+
+
+def quat_rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
+    """Rotate vectors v [..., 3] by the inverse of q [..., 4]."""
+    return quat_rotate(quat_conjugate(q), v)
+
+
+def quat_from_axis_angle(axis: Tensor, angle: Tensor) -> Tensor:
+    """Rotation by angle [...] rad about the unit axis [..., 3]."""
+    half = 0.5 * angle.unsqueeze(-1)
+    return torch.cat([axis * half.sin(), half.cos().expand(*axis.shape[:-1], 1)], dim=-1)
+
+
+def quat_from_exp_map(e: Tensor) -> Tensor:
+    """Rotation by |e| rad about e / |e|, for an exponential map e [..., 3]; exact near zero.
+
+    Source: Grassia 1998, "Practical Parameterization of Rotations Using the Exponential Map".
+    """
+    angle = e.norm(dim=-1, keepdim=True)
+    # torch.sinc(x) is sin(pi x) / (pi x) and is exact at zero: sin(a / 2) / a.
+    scale = 0.5 * torch.sinc(angle / (2.0 * torch.pi))
+    return torch.cat([e * scale, (0.5 * angle).cos()], dim=-1)
+
+
+def quat_to_exp_map(q: Tensor) -> Tensor:
+    """Exponential map [..., 3] of q [..., 4], of length at most pi (the w >= 0 branch)."""
+    q = quat_positive(q)
+    sine = q[..., :3].norm(dim=-1, keepdim=True)
+    angle = 2.0 * torch.atan2(sine, q[..., 3:])
+    scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), torch.full_like(sine, 2.0))
+    return q[..., :3] * scale
+
+
+def quat_angle(a: Tensor, b: Tensor) -> Tensor:
+    """Geodesic angle [...] in [0, pi] rad between two rotations [..., 4]."""
+    # |vector part of a^-1 b| = sin(angle / 2), |w| = cos(angle / 2); atan2 is exact near zero,
+    # where acos of the dot product loses half of the digits.
+    a_v, b_v = torch.broadcast_tensors(a[..., :3], b[..., :3])
+    v = a[..., 3:] * b_v - b[..., 3:] * a_v - torch.linalg.cross(a_v, b_v)
+    w = (a * b).sum(-1)
+    return 2.0 * torch.atan2(v.norm(dim=-1), w.abs())
+
+
+def quat_twist_angle(q: Tensor, axis: Tensor) -> Tensor:
+    """Signed angle [...] in (-pi, pi] of the part of q [..., 4] that turns about axis [..., 3]."""
+    q = quat_positive(q)
+    return 2.0 * torch.atan2((q[..., :3] * axis).sum(-1), q[..., 3])
+
+
+def quat_slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Constant-speed interpolation from a (t = 0) to b (t = 1) along the shorter arc.
+
+    Args:
+        a, b: [..., 4].
+        t: [...], unitless.
+    """
+    t = t.unsqueeze(-1)
+    cosine = (a * b).sum(-1, keepdim=True)
+    b = torch.where(cosine < 0, -b, b)
+    cosine = cosine.abs().clamp_max(1.0)
+    angle = torch.acos(cosine)
+    sine = angle.sin()
+    near = sine < 1e-4  # the arc is straight to float precision: blend linearly
+    safe = torch.where(near, torch.ones_like(sine), sine)
+    weight_a = torch.where(near, 1.0 - t, ((1.0 - t) * angle).sin() / safe)
+    weight_b = torch.where(near, t.expand_as(sine), (t * angle).sin() / safe)
+    return quat_normalize(weight_a * a + weight_b * b)
+
+
+def quat_to_tan_norm(q: Tensor) -> Tensor:
+    """The rotated x axis followed by the rotated z axis, [..., 6]: a continuous encoding.
+
+    Source: MimicKit f8d0d70, observation layout; Zhou et al. 2019 for why it is continuous.
+    """
+    products = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+    return products @ _TAN_NORM_FACTORS.to(q) + _TAN_NORM_OFFSET.to(q)
+
+
+def heading(q: Tensor) -> Tensor:
+    """Angle [...] rad about z of the ground projection of the rotated x axis."""
+    x, y, z, w = q.unbind(-1)
+    return torch.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
+
+
+def quat_from_heading(angle: Tensor) -> Tensor:
+    """Rotation [..., 4] about z by angle [...] rad."""
+    half = 0.5 * angle
+    zero = torch.zeros_like(half)
+    return torch.stack([zero, zero, half.sin(), half.cos()], dim=-1)
+
+
+def heading_inverse(q: Tensor) -> Tensor:
+    """The rotation about z that turns the heading of q [..., 4] to the x axis, [..., 4]."""
+    return quat_from_heading(-heading(q))

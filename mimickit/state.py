@@ -1,0 +1,116 @@
+"""The structs everyone exchanges: a character's state, a step of the environment, how it ended.
+
+Legend: N envs or samples (any leading shape), B bodies, J joints = B - 1 (one per body but the
+root, fixed ones included), D degrees of freedom. World frame, z up, metres, radians, newtons;
+quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+
+class Done(IntEnum):
+    """How an episode stands. Source: MimicKit (Peng 2025), section 3.3."""
+
+    NULL = 0  # goes on
+    FAIL = 1  # ended by failure, e.g. a fall: no future
+    SUCC = 2  # ended by reaching its goal, e.g. the end of a clip: no future
+    TIME = 3  # cut by the clock: would go on, so learners bootstrap from the last state
+
+
+@dataclass(frozen=True)
+class CharacterState:
+    """Pose, velocity and ground contact of N characters: simulated, reference or recorded.
+
+    Attributes:
+        root_pos: [N, 3] m.
+        root_rot: [N, 4].
+        root_vel: [N, 3] m/s, of the root body's origin.
+        root_ang_vel: [N, 3] rad/s.
+        joint_rot: [N, J, 4] child in parent; identity for fixed joints.
+        dof_vel: [N, D] rad/s; a ball joint's three are its angular velocity in the child frame.
+        body_pos: [N, B, 3] m, of body origins.
+        body_rot: [N, B, 4].
+        contact_force: [N, B, 3] N, of the ground on each body; zero where unknown.
+    """
+
+    root_pos: Tensor
+    root_rot: Tensor
+    root_vel: Tensor
+    root_ang_vel: Tensor
+    joint_rot: Tensor
+    dof_vel: Tensor
+    body_pos: Tensor
+    body_rot: Tensor
+    contact_force: Tensor
+
+    @staticmethod
+    def zeros(
+        num: int, num_bodies: int, num_dofs: int, device: Optional[torch.device] = None
+    ) -> CharacterState:
+        """Buffers for `num` characters at the origin, with identity rotations."""
+
+        def rotations(*shape: int) -> Tensor:
+            q = torch.zeros(*shape, 4, device=device)
+            q[..., 3] = 1.0
+            return q
+
+        def vectors(*shape: int) -> Tensor:
+            return torch.zeros(*shape, device=device)
+
+        return CharacterState(
+            root_pos=vectors(num, 3),
+            root_rot=rotations(num),
+            root_vel=vectors(num, 3),
+            root_ang_vel=vectors(num, 3),
+            joint_rot=rotations(num, num_bodies - 1),
+            dof_vel=vectors(num, num_dofs),
+            body_pos=vectors(num, num_bodies, 3),
+            body_rot=rotations(num, num_bodies),
+            contact_force=vectors(num, num_bodies, 3),
+        )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> CharacterState:
+        """The state whose every tensor is `function` of this one's."""
+        return CharacterState(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
+
+    def __getitem__(self, index: object) -> CharacterState:
+        """Index the leading axes of every tensor alike."""
+        return self.map(lambda t: t[index])
+
+    def clone(self) -> CharacterState:
+        """A copy that shares no memory."""
+        return self.map(torch.clone)
+
+    def where(self, mask: Tensor, other: CharacterState) -> CharacterState:
+        """This state where mask [N] is true, `other` elsewhere."""
+
+        def pick(a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(mask.view(-1, *(1,) * (a.dim() - 1)), a, b)
+
+        return CharacterState(
+            **{f.name: pick(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the environment returns for one control step; nothing has been reset yet.
+
+    Attributes:
+        obs: observation groups by name, each [N, size of the group], of the state reached.
+        reward: reward terms by name, each [N]; a method weighs them.
+        done: [N] int64 of `Done`.
+        info: further per-env tensors by name, e.g. `episode_length` [N] in steps.
+    """
+
+    obs: dict[str, Tensor]
+    reward: dict[str, Tensor]
+    done: Tensor
+    info: dict[str, Tensor]
