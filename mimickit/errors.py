@@ -75,5 +75,5 @@ def unknown_name_message(
         message += f" (asked for by {where})"
     near = closest(name, names)
     message += f". Closest: {', '.join(near)}" if near else ""
-    shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-    return f"{message}. All: {shown or 'none'}."
+    shown = ", ".join(names[:most]) or "none"
+    return f"{message}. All: {shown}{', ...' if len(names) > most else '.'}"

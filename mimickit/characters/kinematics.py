@@ -15,12 +15,11 @@ from mimickit.characters.character import Character, JointKind
 from mimickit.geometry.quaternion import (
     IDENTITY,
     quat_conjugate,
-    quat_from_axis_angle,
     quat_from_exp_map,
     quat_multiply,
+    quat_positive,
     quat_rotate,
     quat_to_exp_map,
-    quat_twist_angle,
 )
 
 
@@ -36,22 +35,25 @@ class Kinematics:
         self.character = character
         self.num_joints = character.num_joints
         self.num_dofs = character.num_dofs
-        movable = character.joints
-        hinges = [j for j in movable if j.kind is JointKind.HINGE]
-        balls = [j for j in movable if j.kind is JointKind.BALL]
+        movable = character.movable_joints
 
         def index(values: list) -> Tensor:
             return torch.tensor(values, dtype=torch.long, device=device)
 
-        self._hinge_joint = index([j.body - 1 for j in hinges])
-        self._hinge_dof = index([j.dofs.start for j in hinges])
-        self._hinge_axis = torch.tensor(
-            [j.axis for j in hinges], dtype=dtype, device=device
-        ).reshape(-1, 3)
-        self._ball_joint = index([j.body - 1 for j in balls])
-        self._ball_dof = index(
-            [list(range(j.dofs.start, j.dofs.stop)) for j in balls]
-        ).reshape(-1, 3)
+        # Constant linear maps between dofs [D] and the exp maps [3 M] of the M movable joints (a
+        # hinge's lies along its axis), and from joints [M] to their dofs [D].
+        spread = torch.zeros(self.num_dofs, 3 * len(movable), dtype=dtype)
+        owner = torch.zeros(len(movable), self.num_dofs, dtype=dtype)
+        for m, joint in enumerate(movable):
+            axes = torch.eye(3) if joint.kind is JointKind.BALL else torch.tensor([joint.axis])
+            spread[joint.dofs, 3 * m : 3 * m + 3] = axes.to(dtype)
+            owner[m, joint.dofs] = 1.0
+        self._spread, self._owner = spread.to(device), owner.to(device)
+        self._movable = index([joint.body - 1 for joint in movable])
+        # Where each joint is found among the movable ones followed by one identity.
+        place = {joint.body: m for m, joint in enumerate(movable)}
+        self._place = index([place.get(joint.body, len(movable)) for joint in character.joints])
+        self._identity = torch.tensor([IDENTITY], dtype=dtype, device=device)
 
         self._offsets = torch.tensor(character.offsets, dtype=dtype, device=device)
         self._rotations = torch.tensor(character.rotations, dtype=dtype, device=device)
@@ -72,21 +74,19 @@ class Kinematics:
 
     def dof_to_rot(self, dof_pos: Tensor) -> Tensor:
         """Joint rotations [..., J, 4] of hinge angles and ball exp maps [..., D] rad."""
-        rot = dof_pos.new_tensor(IDENTITY).repeat(*dof_pos.shape[:-1], self.num_joints, 1)
-        rot[..., self._hinge_joint, :] = quat_from_axis_angle(
-            self._hinge_axis.expand(*dof_pos.shape[:-1], -1, 3), dof_pos[..., self._hinge_dof]
-        )
-        rot[..., self._ball_joint, :] = quat_from_exp_map(dof_pos[..., self._ball_dof])
-        return rot
+        exp_map = (dof_pos @ self._spread).unflatten(-1, (-1, 3))
+        fixed = self._identity.expand(*dof_pos.shape[:-1], 1, 4)
+        rot = torch.cat([quat_from_exp_map(exp_map), fixed], dim=-2)
+        return rot.index_select(-2, self._place)
 
     def rot_to_dof(self, joint_rot: Tensor) -> Tensor:
         """Hinge angles (the twist about the axis) and ball exp maps [..., D] rad."""
-        dof = joint_rot.new_zeros(*joint_rot.shape[:-2], self.num_dofs)
-        dof[..., self._hinge_dof] = quat_twist_angle(
-            joint_rot[..., self._hinge_joint, :], self._hinge_axis
-        )
-        dof[..., self._ball_dof] = quat_to_exp_map(joint_rot[..., self._ball_joint, :])
-        return dof
+        q = quat_positive(joint_rot.index_select(-2, self._movable))
+        part = q[..., :3].flatten(-2) @ self._spread.T  # sin(angle / 2) * axis, per dof
+        sine = (part.square() @ self._owner.T).sqrt()
+        angle = 2.0 * torch.atan2(sine, q[..., 3])
+        scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), torch.full_like(sine, 2.0))
+        return part * (scale @ self._owner)
 
     def forward(
         self, root_pos: Tensor, root_rot: Tensor, joint_rot: Tensor
@@ -114,10 +114,5 @@ class Kinematics:
         A ball joint's is log(q^-1 q') / dt, its angular velocity in the child frame; a hinge's is
         that vector's component along the axis.
         """
-        turn = quat_to_exp_map(quat_multiply(quat_conjugate(joint_rot), next_joint_rot)) / dt
-        velocity = turn.new_zeros(*turn.shape[:-2], self.num_dofs)
-        velocity[..., self._hinge_dof] = (
-            turn[..., self._hinge_joint, :] * self._hinge_axis
-        ).sum(-1)
-        velocity[..., self._ball_dof] = turn[..., self._ball_joint, :]
-        return velocity
+        turn = quat_to_exp_map(quat_multiply(quat_conjugate(joint_rot), next_joint_rot))
+        return turn.index_select(-2, self._movable).flatten(-2) @ self._spread.T / dt

@@ -99,9 +99,8 @@ class _Reader:
                 f"{self.path}: body '{body}' has {len(joints)} joints ({names}); give it one hinge "
                 "or one ball joint, or split it into a chain of bodies"
             )
-        attributes = dict(self.joint_defaults.get("", {}))
-        attributes.update(self.joint_defaults.get(child_class, {}))
-        attributes.update(self.joint_defaults.get(joints[0].get("class", ""), {}))
+        given_class = joints[0].get("class", child_class)
+        attributes = dict(self.joint_defaults.get("" if given_class == "main" else given_class, {}))
         attributes.update(joints[0].attrib)
         name = attributes.get("name", body)
         kind = attributes.get("type", "hinge")

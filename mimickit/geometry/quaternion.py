@@ -66,7 +66,8 @@ def quat_rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
 def quat_from_axis_angle(axis: Tensor, angle: Tensor) -> Tensor:
     """Rotation by angle [...] rad about the unit axis [..., 3]."""
     half = 0.5 * angle.unsqueeze(-1)
-    return torch.cat([axis * half.sin(), half.cos().expand(*axis.shape[:-1], 1)], dim=-1)
+    vector = axis * half.sin()
+    return torch.cat([vector, half.cos().expand(*vector.shape[:-1], 1)], dim=-1)
 
 
 def quat_from_exp_map(e: Tensor) -> Tensor:
@@ -91,12 +92,10 @@ def quat_to_exp_map(q: Tensor) -> Tensor:
 
 def quat_angle(a: Tensor, b: Tensor) -> Tensor:
     """Geodesic angle [...] in [0, pi] rad between two rotations [..., 4]."""
-    # |vector part of a^-1 b| = sin(angle / 2), |w| = cos(angle / 2); atan2 is exact near zero,
-    # where acos of the dot product loses half of the digits.
-    a_v, b_v = torch.broadcast_tensors(a[..., :3], b[..., :3])
-    v = a[..., 3:] * b_v - b[..., 3:] * a_v - torch.linalg.cross(a_v, b_v)
-    w = (a * b).sum(-1)
-    return 2.0 * torch.atan2(v.norm(dim=-1), w.abs())
+    # The chord |a - b| is 2 sin(angle / 4): exact near zero, where acos of the dot product loses
+    # half of the digits. The shorter of the chords to b and -b is the rotation's.
+    chord = torch.minimum((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+    return 4.0 * torch.asin((0.5 * chord).clamp_max(1.0))
 
 
 def quat_twist_angle(q: Tensor, axis: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""Fixtures that tests of every floor share."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+import yaml
+
+from mimickit.characters import Character, load_character
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGINES = {"mujoco": "mujoco", "mujoco_warp": "mujoco_warp", "newton": "newton"}
+
+# Examples are the same in every run: a test that fails today fails tomorrow as well.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("default")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, and say why."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    for mark in item.iter_markers("engine"):
+        (name,) = mark.args
+        if importlib.util.find_spec(ENGINES[name]) is None:
+            pytest.skip(f"engine {name} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Every test starts from the same random state."""
+    torch.manual_seed(0)
+
+
+def character_facts(name: str) -> dict:
+    """The arguments of `load_character` as conf/character states them, without Hydra."""
+    folder = ROOT / "conf" / "character"
+    base, own = (yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in ("base", name))
+    facts = merged(base, own)
+    for key in ("_target_", "defaults"):
+        facts.pop(key, None)
+    return facts
+
+
+def merged(base: dict, over: dict) -> dict:
+    """The mapping `over` laid on `base`, mappings within them likewise, as Hydra does it."""
+    result = {**base, **over}
+    for key, value in base.items():
+        if isinstance(value, dict) and isinstance(over.get(key), dict):
+            result[key] = merged(value, over[key])
+    return result
+
+
+@pytest.fixture
+def humanoid_facts() -> dict:
+    """Fresh arguments for `load_character`, to be damaged at will."""
+    return character_facts("humanoid")
+
+
+@pytest.fixture(scope="session")
+def humanoid() -> Character:
+    """The humanoid of conf/character/humanoid.yaml."""
+    return load_character(**character_facts("humanoid"))
