@@ -1,0 +1,245 @@
+"""From what `motion=` may hold (a name, a path, a list, a dataset file) to clips with weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from mimickit.characters import Character
+from mimickit.errors import ConfigError, MotionError, UnknownMotion, closest, unknown_name_message
+from mimickit.motions.clip import Clip, load_clip, read_bytes
+from mimickit.motions.importers.mimickit import read_mimickit
+
+MOTIONS = Path(__file__).resolve().parents[2] / "motions"
+INDEX = "index.yaml"
+INDEX_KEYS = (
+    "file", "loop", "fps", "duration", "weight", "may_touch_ground", "source", "licence", "notes",
+)  # fmt: skip
+ENTRY_KEYS = ("name", "file", "weight", "loop", "may_touch_ground")
+
+_CLIP_SUFFIXES = (".npz", ".pkl")
+_DATASET_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, eq=False)
+class MotionEntry:
+    """One clip of a run.
+
+    Attributes:
+        name: unique within the run, for reports.
+        clip: the motion.
+        weight: how often it is sampled, relative to the others; >= 0.
+        may_touch_ground: bodies that may touch the ground in this clip; None takes the
+            character's own list, an empty tuple allows all.
+    """
+
+    name: str
+    clip: Clip
+    weight: float
+    may_touch_ground: Optional[tuple[str, ...]]
+
+
+def resolve_motions(
+    motion: Any, character: Character, folder: Optional[Path] = None
+) -> list[MotionEntry]:
+    """The clips that `motion` asks for, at least one, with weights that do not sum to zero.
+
+    Args:
+        motion: a clip name of the character's index; a path to a clip (.npz, or MimicKit's .pkl)
+            or to a dataset (.yaml); a mapping of `name` or `file` with `weight`, `loop`,
+            `may_touch_ground`; or a list of any of these. Paths are relative to the working
+            directory, those in a dataset to its file.
+        folder: where the character's clips and index.yaml lie; None is motions/<character>.
+
+    Raises:
+        UnknownMotion: a name that the index does not have. UnknownBody: in `may_touch_ground`.
+        ConfigError: a key, a weight or a form that cannot be. MotionError: a file that cannot be
+            read.
+    """
+    resolver = _Resolver(character, MOTIONS / character.name if folder is None else Path(folder))
+    entries = _unique(resolver.resolve(motion, "motion", Path()))
+    if not entries:
+        raise ConfigError(f"motion={motion} asks for no clip at all; name at least one")
+    if not sum(entry.weight for entry in entries) > 0:
+        names = ", ".join(entry.name for entry in entries)
+        raise ConfigError(f"motion: the weights of all clips are 0 ({names}); give one a weight")
+    return entries
+
+
+def motion_names(folder: Path) -> list[str]:
+    """The clip names of a folder's index.yaml, in its order; none when it has no index."""
+    return list(read_index(folder))
+
+
+def read_index(folder: Path) -> dict[str, dict[str, Any]]:
+    """The facts of each clip by name, from `folder`/index.yaml; empty when there is none.
+
+    Raises:
+        ConfigError: the index is malformed.
+    """
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        return {}
+    clips = _read_yaml(path, ("clips",)).get("clips")
+    if not isinstance(clips, Mapping):
+        raise ConfigError(f"{path}: 'clips' must map names to facts")
+    for name, facts in clips.items():
+        _check_keys(facts, INDEX_KEYS, f"{path}: clips.{name}")
+        if not isinstance(facts.get("file"), str):
+            raise ConfigError(
+                f"{path}: clips.{name}.file must name a file, got {facts.get('file')}"
+            )
+    return {str(name): dict(facts) for name, facts in clips.items()}
+
+
+class _Resolver:
+    """Reads entries for one character; `where` is the key to change, `base` what paths start at."""
+
+    def __init__(self, character: Character, folder: Path) -> None:
+        self.character = character
+        self.folder = folder
+
+    def resolve(self, motion: Any, where: str, base: Path) -> list[MotionEntry]:
+        if isinstance(motion, Mapping):
+            return [self._mapping(motion, where, base)]
+        if isinstance(motion, (str, Path)):
+            if Path(motion).suffix.lower() in _DATASET_SUFFIXES:
+                return self._dataset(base / Path(motion).expanduser())
+            return [self._word(str(motion), where, base)]
+        if isinstance(motion, Sequence):
+            found = []
+            for number, item in enumerate(motion):
+                found += self.resolve(item, f"{where}[{number}]", base)
+            return found
+        raise ConfigError(
+            f"{where} must be a clip name, a path, a mapping, or a list of these, got {motion!r}"
+        )
+
+    def _dataset(self, path: Path) -> list[MotionEntry]:
+        motions = _read_yaml(path, ("motions",)).get("motions")
+        if not isinstance(motions, list) or not motions:
+            raise ConfigError(f"{path}: 'motions' must be a list of at least one clip")
+        return [
+            self._mapping(item, f"{path}: motions[{number}]", path.parent)
+            for number, item in enumerate(motions)
+        ]
+
+    def _mapping(self, item: Any, where: str, base: Path) -> MotionEntry:
+        _check_keys(item, ENTRY_KEYS, where)
+        if ("name" in item) == ("file" in item):
+            raise ConfigError(f"{where} wants either `name` or `file`, got {dict(item)}")
+        if "name" in item:
+            entry = self._named(str(item["name"]), f"{where}.name")
+        else:
+            entry = self._file(str(item["file"]), f"{where}.file", base)
+        if item.get("loop") is not None:
+            if not isinstance(item["loop"], bool):
+                raise ConfigError(f"{where}.loop must be true or false, got {item['loop']!r}")
+            entry = replace(entry, clip=replace(entry.clip, loop=item["loop"]))
+        if "weight" in item:
+            entry = replace(entry, weight=_weight(item["weight"], entry.name, f"{where}.weight"))
+        if "may_touch_ground" in item:
+            bodies = self._bodies(item["may_touch_ground"], f"{where}.may_touch_ground")
+            entry = replace(entry, may_touch_ground=bodies)
+        return entry
+
+    def _word(self, word: str, where: str, base: Path) -> MotionEntry:
+        suffix = Path(word).suffix.lower()
+        is_path = suffix in _CLIP_SUFFIXES or "/" in word or "\\" in word
+        return self._file(word, where, base) if is_path else self._named(word, where)
+
+    def _named(self, name: str, where: str) -> MotionEntry:
+        index = read_index(self.folder)
+        if name not in index:
+            kind = f"character '{self.character.name}' has no motion"
+            raise UnknownMotion(unknown_name_message(kind, name, index, where, most=24))
+        return self._indexed(name, index[name], self.folder)
+
+    def _file(self, file: str, where: str, base: Path) -> MotionEntry:
+        path = base / Path(file).expanduser()
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            for name, facts in read_index(path.parent).items():
+                if facts["file"] == path.name:  # one of a catalog's clips, asked for by its path
+                    return self._indexed(name, facts, path.parent)
+            clip = load_clip(path)
+        elif suffix == ".pkl":
+            clip = read_mimickit(path, self.character)
+        else:
+            raise MotionError(
+                f"{where}={file}: a clip is an .npz file, or MimicKit's .pkl; convert others with "
+                "an importer. A dataset (.yaml) is given by itself or in a list"
+            )
+        return MotionEntry(clip.name, clip, 1.0, None)
+
+    def _indexed(self, name: str, facts: Mapping[str, Any], folder: Path) -> MotionEntry:
+        where = f"{folder / INDEX}: clips.{name}"
+        return MotionEntry(
+            name=name,
+            clip=load_clip(folder / facts["file"]),
+            weight=_weight(facts.get("weight", 1.0), name, f"{where}.weight"),
+            may_touch_ground=self._bodies(
+                facts.get("may_touch_ground"), f"{where}.may_touch_ground"
+            ),
+        )
+
+    def _bodies(self, names: Any, where: str) -> Optional[tuple[str, ...]]:
+        if names is None:
+            return None
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise ConfigError(
+                f"{where} must be a list of bodies ([] allows all) or null, got {names!r}"
+            )
+        bodies = tuple(str(name) for name in names)
+        self.character.body_ids(bodies, where)
+        return bodies
+
+
+def _read_yaml(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    data = read_bytes(path)
+    try:
+        content = yaml.safe_load(data.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not readable YAML: {reason}") from None
+    _check_keys(content, keys, str(path))
+    return content
+
+
+def _check_keys(content: Any, known: Sequence[str], where: str) -> None:
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where} must be a mapping of {', '.join(known)}, got {content!r}")
+    for key in content:
+        if key not in known:
+            near = closest(str(key), known)
+            hint = f" Closest: {', '.join(near)}." if near else ""
+            raise ConfigError(f"{where} has an unknown key '{key}'.{hint} All: {', '.join(known)}.")
+
+
+def _weight(value: Any, name: str, where: str) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigError(
+            f"{where}: the weight of clip '{name}' must be finite and >= 0, got {value}"
+        )
+    return float(value)
+
+
+def _unique(entries: Sequence[MotionEntry]) -> list[MotionEntry]:
+    """The entries, with #2, #3, ... added to names that came before."""
+    taken = {entry.name for entry in entries}
+    seen: set[str] = set()
+    unique = []
+    for entry in entries:
+        name, number = entry.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            name = f"{entry.name}#{number}"
+        seen.add(name)
+        unique.append(entry if name == entry.name else replace(entry, name=name))
+    return unique
