@@ -1,0 +1,253 @@
+"""The command line: one decorator that composes, runs, and reports errors in a line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+import hydra
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mimickit.errors import ConfigError, MimicKitError, RunError, UnknownName, closest
+from mimickit.launch.building import is_first_rank
+from mimickit.launch.checks import check_config
+from mimickit.launch.composing import SAVED_CONFIG, register, store_saved_config
+from mimickit.launch.messages import explain
+from mimickit.launch.resolvers import CONF, choose_engine
+
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows every traceback
+
+
+class Stopped(BaseException):
+    """Carries a user's error past Hydra, which would print its own lines around it."""
+
+    def __init__(self, error: MimicKitError) -> None:
+        """Carry `error`."""
+        super().__init__(str(error))
+        self.error = error
+
+
+def main(config_name: str = "run") -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of a config into a program: `hydra.main` with errors people can read.
+
+    With `resume=<run folder>` typed, that run's own saved config is the base of everything else
+    that was typed, and the run goes on in its folder; with `resume=<checkpoint>` a new run starts
+    with the config of the checkpoint's run.
+
+    Args:
+        config_name: the primary config in conf/.
+    """
+
+    def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        job = Job(function)
+
+        @functools.wraps(function)
+        def program() -> None:
+            with friendly_errors():
+                run_program(job, config_name)
+
+        return program
+
+    return decorate
+
+
+class Job:
+    """What Hydra calls once per run: checks the config, runs the function, tidies up.
+
+    Attributes:
+        raised: what the jobs so far raised, to tell it from what Hydra raises.
+    """
+
+    def __init__(self, function: Callable[[DictConfig], Any]) -> None:
+        """Wrap `function`."""
+        self.raised: list[BaseException] = []
+        self.function = function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run one job in the folder that Hydra made for it."""
+        hydra_cfg = HydraConfig.get()
+        choices = hydra_cfg.runtime.choices
+        try:
+            checked = check_choices(cfg, choices)
+            if choices.get("engine") == "auto" and is_first_rank():
+                name, why = choose_engine()
+                print(f"engine: {name} ({why})", flush=True)
+            return self.function(checked)
+        except MimicKitError as error:
+            if hydra_cfg.mode is RunMode.MULTIRUN:
+                raise
+            raise Stopped(error) from error
+        except Exception as error:
+            self.raised.append(error)
+            raise
+        finally:
+            remove_if_empty(Path(hydra_cfg.runtime.output_dir))
+
+
+def check_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
+    """`check_config`, naming the file where an unknown setting is written.
+
+    Args:
+        cfg: to check.
+        choices: which option of each group it was composed of.
+    """
+    try:
+        return check_config(cfg)
+    except UnknownName as error:
+        setting = re.search(r"has no setting '([^']+)'", str(error))
+        for group, choice in choices.items():
+            file = CONF / str(group).split("@")[0] / f"{choice}.yaml"
+            if setting and file.is_file():
+                text = file.read_text(encoding="utf-8")
+                if re.search(rf"\b{re.escape(setting.group(1))}\s*:", text):
+                    where = file.relative_to(CONF.parent)
+                    raise type(error)(f"{error} (It is written in {where}.)") from error
+        raise
+
+
+def run_program(job: Job, config_name: str) -> None:
+    """Let Hydra read the command line and run the job; errors come out as they are."""
+    register()
+    prog, overrides, flags, multirun = read_command_line(sys.argv)
+    name, overrides = base_config(overrides, config_name, multirun)
+    old_argv, old_full = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv = [prog, *overrides, *flags]
+    os.environ[FULL_ERROR] = "1"  # for Hydra: raise, rather than print and exit
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+    except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Stopped as stopped:
+        raise stopped.error from stopped.error.__cause__
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
+        if any(error is raised for raised in job.raised):
+            raise
+        raise explain(error, overrides, name) from error
+    finally:
+        sys.argv = old_argv
+        os.environ.pop(FULL_ERROR)
+        if old_full is not None:
+            os.environ[FULL_ERROR] = old_full
+
+
+@contextlib.contextmanager
+def friendly_errors() -> Iterator[None]:
+    """Print a user's error as one line on stderr and exit with 1; a context or a decorator.
+
+    With HYDRA_FULL_ERROR=1 the traceback comes instead. Ctrl-C exits with 130, silently. All other
+    exceptions are bugs of ours and keep their traceback.
+    """
+    full = os.environ.get(FULL_ERROR) == "1"
+    try:
+        yield
+    except MimicKitError as error:
+        if full:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        if full:
+            raise
+        raise SystemExit(130) from None
+
+
+def read_command_line(argv: Sequence[str]) -> tuple[str, list[str], list[str], bool]:
+    """Program, overrides, other arguments, and whether they ask for a sweep.
+
+    Raises:
+        ConfigError: Hydra has no such flag.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> None:
+        word = message.rsplit(" ", 1)[-1]
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        near = closest(word, flags) if word.startswith("-") else []
+        raise ConfigError(message + (f". Closest: {', '.join(near)}" if near else ""))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    args: argparse.Namespace = parser.parse_intermixed_args(argv[1:])
+    flags = list(argv[1:])
+    for override in args.overrides:
+        flags.remove(override)
+    return argv[0], args.overrides, flags, bool(args.multirun)
+
+
+def base_config(
+    overrides: Sequence[str], config_name: str, multirun: bool = False
+) -> tuple[str, list[str]]:
+    """The primary config to start from and the overrides to apply, given what `resume` says.
+
+    Raises:
+        RunError: `resume` names neither a run folder nor a checkpoint of one.
+    """
+    typed = [o for o in overrides if o.lstrip("+").startswith("resume=")]
+    value = typed[-1].split("=", 1)[1].strip("'\"") if typed else "auto"
+    if value in ("auto", "null", ""):
+        return config_name, list(overrides)
+    if multirun:
+        raise ConfigError(f"resume={value} names one run: leave -m away")
+    path = Path(value).expanduser()
+    run = find_run(path)
+    rest = [o for o in overrides if o not in typed]
+    rest.append(f"resume={quoted(str(path))}")
+    if run == path:
+        if any(o.lstrip("+").startswith("hydra.run.dir=") for o in rest):
+            raise ConfigError(
+                f"resume={value} goes on in that folder: leave hydra.run.dir away, or name one of "
+                "its checkpoints to branch off"
+            )
+        rest.insert(0, f"hydra.run.dir={quoted(str(path))}")
+    return store_saved_config(run), rest
+
+
+def find_run(path: Path) -> Path:
+    """The run folder that `path` is or lies in.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = closest(path.name, siblings)
+        hint = f" Closest: {', '.join(near)}." if near else ""
+        raise RunError(f"resume={path}: there is no such file or folder.{hint}")
+    for folder in (path, *list(path.parents)[:3]):
+        if (folder / SAVED_CONFIG).is_file():
+            return folder
+    raise RunError(
+        f"resume={path} is neither a run folder (it has no {SAVED_CONFIG}) nor inside one"
+    )
+
+
+def quoted(text: str) -> str:
+    """`text` as Hydra's override grammar reads any text."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a run folder in which nothing was written, and empty folders around it in outputs/."""
+    outputs = Path("outputs").resolve()
+    for path in (folder, *folder.resolve().parents):
+        if path != folder and outputs not in path.parents:
+            return
+        try:
+            path.rmdir()
+        except OSError:  # it holds something, or is gone
+            return

@@ -1,0 +1,102 @@
+"""The few functions that a config file may call: `${slug:...}`, `${run_id:}`, `${auto_engine:}`."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import importlib.util
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import ListConfig, OmegaConf
+
+from mimickit.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+ENGINE_VARIABLE = "MIMICKIT_ENGINE"
+RUN_ID_VARIABLE = "MIMICKIT_RUN_ID"
+
+
+def register_resolvers() -> None:
+    """Make the resolvers known to OmegaConf; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    OmegaConf.register_new_resolver("run_id", run_id, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("auto_engine", auto_engine, replace=True)
+
+
+def slug(value: Any) -> str:
+    """A name for a folder: one short word of letters, digits, `_`, `.` and `-`.
+
+    Lists are joined with `+`; of a path only the last part without its ending remains.
+    """
+    if isinstance(value, (list, tuple, ListConfig)):
+        words = [slug(item) for item in value]
+        shown = words[:3] + ([f"and_{len(words) - 3}_more"] if len(words) > 3 else [])
+        return "+".join(shown) or "none"
+    text = str(value)
+    if "/" in text:
+        text = Path(text).stem
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._")[:60] or "none"
+
+
+def run_id() -> str:
+    """What tells this run from all others, the same on every rank of one run.
+
+    `MIMICKIT_RUN_ID` if set, else torchrun's id, else the time to the microsecond and the pid.
+    """
+    given = os.environ.get(RUN_ID_VARIABLE)
+    if given:
+        return slug(given)
+    elastic = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    if elastic != "none":  # "none" is what torchrun sets when it was given no id
+        return slug(elastic)
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}-{os.getpid()}"
+
+
+def auto_engine() -> str:
+    """The engine of a run that names none; see `choose_engine`."""
+    return choose_engine()[0]
+
+
+def choose_engine() -> tuple[str, str]:
+    """The engine to take when none is named, and why.
+
+    MuJoCo Warp where it is installed beside a CUDA device, else MuJoCo on the CPU; the variable
+    MIMICKIT_ENGINE decides otherwise.
+
+    Raises:
+        ConfigError: MIMICKIT_ENGINE names no engine.
+    """
+    known = sorted(path.stem for path in (CONF / "engine").glob("*.yaml") if path.stem != "auto")
+    wanted = os.environ.get(ENGINE_VARIABLE)
+    if wanted:
+        if wanted not in known:
+            raise ConfigError(
+                f"{ENGINE_VARIABLE}={wanted}: no such engine. All: {', '.join(known)}."
+            )
+        return wanted, f"{ENGINE_VARIABLE} says so"
+    if "mujoco_warp" not in known:
+        return "mujoco", "the only engine here"
+    if importlib.util.find_spec("mujoco_warp") is None:
+        return "mujoco", "mujoco_warp is not installed"
+    if not cuda_devices():
+        return "mujoco", "no CUDA device was found"
+    return "mujoco_warp", "a CUDA device and mujoco_warp were found"
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices this process may use, asked of the driver itself (imports no torch).
+
+    Source: CUDA driver API, cuInit and cuDeviceGetCount; both return 0 on success.
+    """
+    try:
+        driver = ctypes.CDLL(ctypes.util.find_library("cuda") or "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
