@@ -1,9 +1,10 @@
-"""What went wrong, in words a user can act on: every error names the value, what exists, and the key."""
+"""What went wrong, in words to act on: each error names the value, what exists, and the key."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MimicKitError(Exception):
@@ -57,6 +58,13 @@ class RunError(MimicKitError):
 def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names that look most like `name`, best first."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+def closest_beside(path: Path) -> str:
+    """' Closest: a, b.' of what lies where `path` should; '' if nothing there looks like it."""
+    siblings = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = closest(path.name, siblings)
+    return f" Closest: {', '.join(near)}." if near else ""
 
 
 def unknown_name_message(

@@ -20,6 +20,7 @@ from mimickit.errors import (
     unknown_name_message,
 )
 
+BODY_GROUPS = ("feet", "hands", "head", "key_bodies", "may_touch_ground")
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
@@ -141,7 +142,7 @@ class Character:
                 )
         return [self.body_names.index(name) for name in names]
 
-    def per_dof(self, values: Sequence[float]) -> np.ndarray:
+    def per_dof(self, values: Union[Sequence[float], np.ndarray]) -> np.ndarray:
         """Repeat one value per joint [J] for each of its degrees of freedom, [D]."""
         counts = [joint.kind.value for joint in self.joints]
         return np.repeat(np.asarray(values, dtype=np.float64), counts)
@@ -183,6 +184,10 @@ def load_character(
     """
     path = asset_path(model)
     tree = read_tree(path)
+    groups = {
+        group: _names(bodies.get(group, ()), f"character.bodies.{group}") for group in BODY_GROUPS
+    }
+    weights = tracking_weights or {}
     body_names = tuple(body.name for body in tree)
     built = _build_joints(name, tree, joints)
     character = Character(
@@ -193,15 +198,18 @@ def load_character(
         offsets=np.array([body.offset for body in tree]),
         rotations=np.array([body.rotation for body in tree]),
         joints=built,
-        default_height=float(default_pose["height"]),
+        default_height=_number(default_pose["height"], "character.default_pose.height"),
         default_dofs=_default_dofs(name, built, default_pose.get("joints") or {}),
-        feet=tuple(bodies.get("feet", ())),
-        hands=tuple(bodies.get("hands", ())),
-        head=tuple(bodies.get("head", ())),
-        key_bodies=tuple(bodies.get("key_bodies", ())),
-        may_touch_ground=tuple(bodies.get("may_touch_ground", ())),
+        feet=groups["feet"],
+        hands=groups["hands"],
+        head=groups["head"],
+        key_bodies=groups["key_bodies"],
+        may_touch_ground=groups["may_touch_ground"],
         tracking_weights=np.array(
-            [float((tracking_weights or {}).get(body, 1.0)) for body in body_names[1:]]
+            [
+                _number(weights.get(body, 1.0), f"character.tracking_weights.{body}")
+                for body in body_names[1:]
+            ]
         ),
         termination_distance=float(termination_distance),
         zero_center_action=bool(zero_center_action),
@@ -209,9 +217,9 @@ def load_character(
         motion=motion,
         contact_height=float(contact_height),
     )
-    for group in ("feet", "hands", "head", "key_bodies", "may_touch_ground"):
-        character.body_ids(getattr(character, group), f"character.bodies.{group}")
-    character.body_ids(tuple(tracking_weights or ()), "character.tracking_weights")
+    for group, names in groups.items():
+        character.body_ids(names, f"character.bodies.{group}")
+    character.body_ids(tuple(weights), "character.tracking_weights")
     _check_numbers(character)
     return character
 
@@ -222,7 +230,10 @@ def asset_path(model: str) -> Path:
         import importlib.util
 
         package, _, rest = model[len("pkg://") :].partition("/")
-        spec = importlib.util.find_spec(package)
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):  # no such parent package, or no name at all
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise CharacterError(f"character.model={model}: there is no package '{package}'")
         return Path(next(iter(spec.submodule_search_locations))) / rest
@@ -259,14 +270,8 @@ def _build_joints(
                 )
             kind = JointKind.BALL if body.joint.ball else JointKind.HINGE
             axis, fact = body.joint.axis, facts[joint_name]
+            _check_fact(joint_name, fact)
             limits = _limits(joint_name, kind, fact.get("limits"), body.joint.limits)
-            unknown = set(fact) - {"kp", "kd", "torque_limit", "limits"}
-            missing = {"kp", "kd", "torque_limit"} - set(fact)
-            if unknown or missing:
-                raise ConfigError(
-                    f"character.joints.{joint_name} wants kp, kd, torque_limit and limits; "
-                    f"unknown: {sorted(unknown) or 'none'}, missing: {sorted(missing) or 'none'}"
-                )
         joints.append(
             Joint(
                 name=joint_name,
@@ -275,14 +280,28 @@ def _build_joints(
                 axis=axis,
                 dofs=slice(start, start + kind.value),
                 limits=limits,
-                kp=float(fact["kp"]),
-                kd=float(fact["kd"]),
-                torque_limit=float(fact["torque_limit"]),
+                kp=_number(fact["kp"], f"character.joints.{joint_name}.kp"),
+                kd=_number(fact["kd"], f"character.joints.{joint_name}.kd"),
+                torque_limit=_number(
+                    fact["torque_limit"], f"character.joints.{joint_name}.torque_limit"
+                ),
                 armature=armature,
             )
         )
         start += kind.value
     return tuple(joints)
+
+
+def _check_fact(joint: str, fact: Any) -> None:
+    """Refuse what does not state a joint's gains."""
+    given = set(fact) if isinstance(fact, Mapping) else set()
+    unknown = given - {"kp", "kd", "torque_limit", "limits"}
+    missing = {"kp", "kd", "torque_limit"} - given
+    if unknown or missing:
+        raise ConfigError(
+            f"character.joints.{joint} wants kp, kd, torque_limit and limits; "
+            f"unknown: {sorted(unknown) or 'none'}, missing: {sorted(missing) or 'none'}"
+        )
 
 
 def _limits(
@@ -293,10 +312,14 @@ def _limits(
         if in_file is None:
             raise ConfigError(f"{key} is missing, and the MJCF file states no range either")
         given = [in_file]
-    rows = [given] if kind is JointKind.HINGE and np.ndim(given) == 1 else list(given)
-    if len(rows) != kind.value or any(len(row) != 2 for row in rows):
+    try:
+        rows = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):  # words, or rows of different lengths
+        rows = np.empty(0)
+    rows = rows[None] if kind is JointKind.HINGE and rows.ndim == 1 else rows
+    if rows.shape != (kind.value, 2):
         raise ConfigError(f"{key} wants {kind.value} pairs [low, high] in rad, got {given}")
-    limits = tuple((float(low), float(high)) for low, high in rows)
+    limits = tuple((float(rows[i, 0]), float(rows[i, 1])) for i in range(len(rows)))
     if not all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in limits):
         raise ConfigError(f"{key} wants finite pairs with low < high, got {given}")
     return limits
@@ -317,7 +340,10 @@ def _default_dofs(
                     "character.default_pose.joints",
                 )
             )
-        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        try:
+            numbers = np.atleast_1d(np.array(value, dtype=np.float64))
+        except (TypeError, ValueError):
+            numbers = np.empty(0)
         if numbers.shape != (by_name[joint].kind.value,):
             raise ConfigError(
                 f"character.default_pose.joints.{joint} wants {by_name[joint].kind.value} numbers "
@@ -327,17 +353,32 @@ def _default_dofs(
     return dofs
 
 
+def _number(value: Any, key: str) -> float:
+    """`value`, which must be a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{key}={value}: a number is needed")
+    return float(value)
+
+
+def _names(value: Any, key: str) -> tuple[str, ...]:
+    """`value`, which must be a list of names."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
+        raise ConfigError(f"{key}={value}: a list of bodies is needed")
+    return tuple(str(name) for name in value)
+
+
 def _check_numbers(character: Character) -> None:
     for joint in character.movable_joints:
         for fact in ("kp", "kd", "torque_limit"):
             value = getattr(joint, fact)
             if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(
-                    f"character.joints.{joint.name}.{fact} must be >= 0, got {value}"
-                )
+                raise ConfigError(f"character.joints.{joint.name}.{fact} must be >= 0, got {value}")
     for key in ("default_height", "termination_distance", "exploration_std"):
         value = getattr(character, key)
         if not (math.isfinite(value) and value > 0):
             raise ConfigError(f"character '{character.name}': {key} must be > 0, got {value}")
-    if (character.tracking_weights < 0).any():
-        raise ConfigError(f"character.tracking_weights must be >= 0, got a negative one")
+    for body, weight in zip(character.body_names[1:], character.tracking_weights):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(
+                f"character.tracking_weights must be >= 0, got {weight} for body '{body}'"
+            )

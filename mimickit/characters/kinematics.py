@@ -88,6 +88,11 @@ class Kinematics:
         scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), torch.full_like(sine, 2.0))
         return part * (scale @ self._owner)
 
+    def shortened(self, dof_pos: Tensor, angle: float) -> Tensor:
+        """The dofs [..., D] with every joint's rotation shortened to at most `angle` rad."""
+        length = (dof_pos.square() @ self._owner.T).sqrt()
+        return dof_pos * ((angle / length.clamp_min(angle)) @ self._owner)
+
     def forward(
         self, root_pos: Tensor, root_rot: Tensor, joint_rot: Tensor
     ) -> tuple[Tensor, Tensor]:

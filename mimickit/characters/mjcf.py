@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from mimickit.errors import CharacterError
+from mimickit.errors import CharacterError, closest_beside
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,14 @@ def read_tree(path: Path) -> list[TreeBody]:
     try:
         root = ET.parse(path).getroot()
     except FileNotFoundError:
-        raise CharacterError(f"there is no character file {path} (character.model)") from None
-    except ET.ParseError as error:
+        raise CharacterError(
+            f"there is no character file {path} (character.model).{closest_beside(path)}"
+        ) from None
+    except OSError as error:
+        raise CharacterError(
+            f"cannot read the character file {path} (character.model): {error.strerror}"
+        ) from None
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: its encoding
         raise CharacterError(f"{path} is not readable XML: {error}") from None
     if root.tag != "mujoco":
         raise CharacterError(f"{path} is not MJCF: its root element is <{root.tag}>, not <mujoco>")
@@ -106,20 +112,24 @@ class _Reader:
         kind = attributes.get("type", "hinge")
         if kind not in ("hinge", "ball"):
             raise CharacterError(f"{self.path}: joint '{name}' is a {kind}; use hinge or ball")
-        if any(abs(v) > 1e-9 for v in _floats(attributes.get("pos", "0 0 0"))):
-            raise CharacterError(f"{self.path}: joint '{name}' is not at its body's origin")
-        axis = _floats(attributes.get("axis", "0 0 1"))
+        owner = f"joint '{name}'"
+        if any(abs(v) > 1e-9 for v in self._floats(attributes, "pos", "0 0 0", owner)):
+            raise CharacterError(f"{self.path}: {owner} is not at its body's origin")
+        axis = self._floats(attributes, "axis", "0 0 1", owner)
         length = math.sqrt(sum(v * v for v in axis))
+        if length == 0.0:
+            raise CharacterError(f"{self.path}: the axis of {owner} has no direction")
         limits = None
-        if "range" in attributes and attributes.get("limited", "auto") != "false" and kind == "hinge":
-            low, high = (v * self.to_radians for v in _floats(attributes["range"]))
-            limits = (low, high)
+        limited = "range" in attributes and attributes.get("limited", "auto") != "false"
+        if limited and kind == "hinge":
+            low, high = self._floats(attributes, "range", "0 0", owner)
+            limits = (low * self.to_radians, high * self.to_radians)
         return TreeJoint(
             name=name,
             ball=kind == "ball",
             axis=(axis[0] / length, axis[1] / length, axis[2] / length),
             limits=limits,
-            armature=float(attributes.get("armature", 0.0)),
+            armature=self._floats(attributes, "armature", "0", owner)[0],
         )
 
     def _collect_defaults(self) -> dict[str, dict[str, str]]:
@@ -141,9 +151,9 @@ class _Reader:
     def _child_class(element: ET.Element, inherited: str) -> str:
         return element.get("childclass", inherited)
 
-    @staticmethod
-    def _offset(element: ET.Element) -> tuple[float, float, float]:
-        x, y, z = _floats(element.get("pos", "0 0 0"))
+    def _offset(self, element: ET.Element) -> tuple[float, float, float]:
+        owner = f"body '{element.get('name')}'"
+        x, y, z = self._floats(element.attrib, "pos", "0 0 0", owner)
         return (x, y, z)
 
     def _rotation(self, element: ET.Element, body: str) -> tuple[float, float, float, float]:
@@ -152,9 +162,20 @@ class _Reader:
                 raise CharacterError(
                     f"{self.path}: body '{body}' uses {other}; state its rotation as quat"
                 )
-        w, x, y, z = _floats(element.get("quat", "1 0 0 0"))
+        w, x, y, z = self._floats(element.attrib, "quat", "1 0 0 0", f"body '{body}'")
         return (x, y, z, w)
 
-
-def _floats(text: str) -> list[float]:
-    return [float(v) for v in text.split()]
+    def _floats(
+        self, attributes: Mapping[str, str], key: str, default: str, owner: str
+    ) -> list[float]:
+        """The finite numbers of an attribute, as many as its default has."""
+        text, count = attributes.get(key, default), len(default.split())
+        try:
+            numbers = [float(word) for word in text.split()]
+        except ValueError:
+            numbers = []
+        if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+            raise CharacterError(
+                f'{self.path}: {owner} has {key}="{text}", which must be {count} numbers'
+            )
+        return numbers
