@@ -1,0 +1,1 @@
+"""Engines: one protocol over many simulators; each vendor is imported only by its own module."""

@@ -1,0 +1,106 @@
+"""What every engine promises: command, step, read and write characters in one convention.
+
+Engines convert to the conventions of `mimickit.state` at their boundary and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mimickit.characters import Character, JointKind
+from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.state import CharacterState
+
+# none    commands have no effect
+# pos     targets [rad] of PD controllers: hinge angles and ball exp maps
+# vel     target velocities [rad/s], tracked with gain kd
+# torque  joint torques [Nm], within the character's limits
+# pd_1d   as pos, for characters of hinges only, the total torque within the limits
+CONTROL_MODES = ("none", "pos", "vel", "torque", "pd_1d")
+
+
+class Engine(Protocol):
+    """Simulates N copies of one character on flat ground.
+
+    Attributes:
+        character: what is simulated.
+        num_envs: N.
+        control_mode: one of `CONTROL_MODES`: what a command means.
+        control_dt: seconds per `step`.
+        sim_dt: seconds per simulation substep.
+        device: of all tensors.
+        state: the N characters. Buffers are allocated once and written in place: views stay valid.
+        diverged: [N] bool, whether the last `step` blew up; the state is finite all the same.
+        provides: optional abilities, e.g. "contact_force".
+    """
+
+    character: Character
+    num_envs: int
+    control_mode: str
+    control_dt: float
+    sim_dt: float
+    device: torch.device
+    state: CharacterState
+    diverged: Tensor
+    provides: frozenset[str]
+
+    def command(self, command: Tensor) -> None:
+        """Set what the joints shall do, [N, D] in the unit of `control_mode`, until set again."""
+        ...
+
+    def step(self) -> None:
+        """Advance all N by one control step and refresh `state` and `diverged`."""
+        ...
+
+    def write(self, mask: Tensor, state: CharacterState) -> None:
+        """Set root pose and velocity, joint rotations and dof velocities where mask [N] is true.
+
+        Body poses of `state` are recomputed from these; contact forces are zero until a step.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        ...
+
+
+def substeps(control_hz: float, sim_hz: float) -> int:
+    """Simulation substeps per control step.
+
+    Raises:
+        ConfigError: a rate is not positive and finite, or one is not a multiple of the other.
+    """
+    if not (0 < control_hz < math.inf and 0 < sim_hz < math.inf):
+        raise ConfigError(
+            f"engine.control_hz={control_hz} and engine.sim_hz={sim_hz} must be finite and > 0"
+        )
+    count = round(sim_hz / control_hz)
+    if count < 1 or abs(count * control_hz - sim_hz) > 1e-6 * sim_hz:
+        raise ConfigError(
+            f"engine.sim_hz={sim_hz} must be a whole multiple of engine.control_hz={control_hz}"
+        )
+    return count
+
+
+def check_control_mode(mode: str, character: Character) -> None:
+    """Refuse a control mode that does not exist or that the character cannot have.
+
+    Raises:
+        ConfigError: there is no such mode. IncompatibleParts: pd_1d with ball joints.
+    """
+    if mode not in CONTROL_MODES:
+        raise ConfigError(f"engine.control_mode={mode}: choose one of {', '.join(CONTROL_MODES)}")
+    balls = [joint.name for joint in character.joints if joint.kind is JointKind.BALL]
+    if mode == "pd_1d" and balls:
+        raise IncompatibleParts(
+            f"engine.control_mode=pd_1d needs hinges only, and character '{character.name}' has "
+            f"ball joints ({', '.join(balls)}); use engine.control_mode=pos"
+        )

@@ -1,0 +1,209 @@
+"""MuJoCo on the CPU: N worlds in C by `mujoco.batch.Batch`, the same bits on any threads."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimickit.characters import Character, JointKind, Kinematics
+from mimickit.engines.engine import check_control_mode, substeps
+from mimickit.errors import ConfigError, EngineError
+from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse
+from mimickit.state import CharacterState
+
+# The parts of a world's state that its future depends on.
+_STATE_FIELDS = (
+    "time", "qpos", "qvel", "qacc_warmstart", "ctrl", "qfrc_applied", "xfrc_applied",
+)  # fmt: skip
+_XYZW = [1, 2, 3, 0]  # where x, y, z, w lie in MuJoCo's (w, x, y, z)
+_WXYZ = [3, 0, 1, 2]
+
+
+class MujocoEngine:
+    """See `mimickit.engines.engine.Engine`.
+
+    Args:
+        character: what to simulate.
+        num_envs: N.
+        control_hz, sim_hz: control and simulation rates [Hz]; the second a multiple of the first.
+        control_mode: what a command means.
+        threads: worker threads; 0 takes all processors. Results do not depend on it.
+        solver_iterations: most contact solver iterations per substep.
+
+    Raises:
+        ConfigError, IncompatibleParts: a rate or mode cannot work. EngineError: MuJoCo is missing
+            or too old.
+    """
+
+    provides = frozenset({"contact_force"})
+
+    def __init__(
+        self,
+        character: Character,
+        num_envs: int,
+        control_hz: float = 30.0,
+        sim_hz: float = 120.0,
+        control_mode: str = "pos",
+        threads: int = 0,
+        solver_iterations: int = 100,
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
+        if threads < 0:
+            raise ConfigError(f"engine.threads must be >= 0 (0 = all processors), got {threads}")
+        if solver_iterations < 1:
+            raise ConfigError(
+                f"engine.solver_iterations must be at least 1, got {solver_iterations}"
+            )
+        self._substeps = substeps(control_hz, sim_hz)
+        check_control_mode(control_mode, character)
+        try:
+            import mujoco
+            from mujoco.batch import Batch
+
+            from mimickit.engines.mujoco_model import build_model
+        except ImportError as error:
+            raise EngineError(
+                f"engine=mujoco needs MuJoCo 4.0 on Python 3.11 or later ({error}): "
+                "pip install mujoco==4.0.0"
+            ) from None
+        self.character = character
+        self.num_envs = num_envs
+        self.control_mode = control_mode
+        self.control_dt = 1.0 / control_hz
+        self.sim_dt = 1.0 / sim_hz
+        self.device = torch.device("cpu")
+        self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
+        self._batch = Batch(self.model, num_envs, nthread=threads)
+        # Body poses of the new state; velocities come from qvel, which is never behind.
+        self._new_state_stage = mujoco.mjtStage.mjSTAGE_POS
+        self._no_stage = mujoco.mjtStage.mjSTAGE_NONE
+        self._bad = [
+            int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}"))
+            for what in ("QPOS", "QVEL", "QACC", "CTRL")
+        ]
+
+        self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
+        self.diverged = torch.zeros(num_envs, dtype=torch.bool)
+        self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
+        self._body_pos = self._batch.bind("xpos")
+        self._body_rot = self._batch.bind("xquat")
+        self._sensors = self._batch.bind("sensordata")
+        self._index_joints()
+        # In mode none MuJoCo has no actuators and a command has nowhere to go.
+        self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
+        self._kinematics = Kinematics(character)
+        everyone = torch.ones(num_envs, dtype=torch.bool)
+        self.write(everyone, default_state(character, self._kinematics, num_envs))
+
+    def command(self, command: Tensor) -> None:
+        if self._ctrl is not None:
+            np.copyto(self._ctrl, command.numpy())
+
+    def step(self) -> None:
+        self._batch.step(nstep=self._substeps, stage=self._new_state_stage)
+        diverged = self._blown_up()
+        np.copyto(self.diverged.numpy(), diverged)
+        if diverged.any():
+            # MuJoCo has put these at rest somewhere within the step; this also clears its counters.
+            self._batch.reset(diverged.nonzero()[0], stage=self._new_state_stage)
+        self._refresh(slice(None))
+        contacts = self._sensors.reshape(self.num_envs, -1, 3)
+        np.copyto(self.state.contact_force.numpy(), contacts, casting="same_kind")
+
+    def write(self, mask: Tensor, state: CharacterState) -> None:
+        rows = mask.numpy().nonzero()[0]
+        if len(rows) == 0:
+            return
+        self._batch.reset(rows, stage=self._no_stage)
+        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
+        pos = np.empty((len(rows), self.model.nq))
+        pos[:, :3] = state.root_pos.numpy()[rows]
+        pos[:, 3:7] = state.root_rot.numpy()[rows][:, _WXYZ]
+        joint_rot = state.joint_rot.numpy()[rows]
+        pos[:, self._ball_qpos] = joint_rot[:, self._ball_joint]
+        pos[:, self._hinge_qpos] = self._kinematics.rot_to_dof(state.joint_rot[rows]).numpy()[
+            :, self._hinge_dof
+        ]
+        qpos[rows] = pos
+        vel = np.empty((len(rows), self.model.nv))
+        vel[:, :3] = state.root_vel.numpy()[rows]
+        vel[:, 3:6] = quat_rotate_inverse(state.root_rot[rows], state.root_ang_vel[rows]).numpy()
+        vel[:, 6:] = state.dof_vel.numpy()[rows]
+        qvel[rows] = vel
+        self._batch.forward(rows, stage=self._new_state_stage)
+        self._refresh(rows)
+        self.state.contact_force[rows] = 0.0
+        self.diverged[rows] = False
+
+    def state_dict(self) -> dict[str, Any]:
+        worlds = {name: torch.from_numpy(field.copy()) for name, field in self._fields.items()}
+        return {"worlds": worlds, "contact_force": self.state.contact_force.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, field in self._fields.items():
+            field[...] = state["worlds"][name].numpy()
+        self._batch.forward(stage=self._new_state_stage)
+        self._refresh(slice(None))
+        self.state.contact_force.copy_(state["contact_force"])
+        self.diverged.zero_()
+
+    def _index_joints(self) -> None:
+        """Where ball quaternions and hinge angles lie in qpos, and in the character's order."""
+        address = 7
+        balls, hinges = [], []
+        for joint in self.character.movable_joints:
+            if joint.kind is JointKind.BALL:
+                balls.append((joint.body - 1, address))
+                address += 4
+            else:
+                hinges.append((joint.body - 1, joint.dofs.start, address))
+                address += 1
+        self._ball_joint = np.array([b[0] for b in balls], dtype=np.intp)
+        self._ball_qpos = np.array(
+            [[b[1] + i for i in _XYZW] for b in balls], dtype=np.intp
+        ).reshape(-1, 4)
+        self._hinge_joint = np.array([h[0] for h in hinges], dtype=np.intp)
+        self._hinge_dof = np.array([h[1] for h in hinges], dtype=np.intp)
+        self._hinge_qpos = np.array([h[2] for h in hinges], dtype=np.intp)
+        self._hinge_axis = np.array(
+            [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
+        ).reshape(-1, 3)
+
+    def _refresh(self, rows: Union[slice, np.ndarray]) -> None:
+        """Copy poses and velocities of some worlds into `state`, in its conventions."""
+        state = self.state
+        qpos, qvel = self._fields["qpos"][rows], self._fields["qvel"][rows]
+        state.root_pos.numpy()[rows] = qpos[:, :3]
+        state.root_rot.numpy()[rows] = qpos[:, [4, 5, 6, 3]]
+        state.root_vel.numpy()[rows] = qvel[:, :3]
+        spin = torch.from_numpy(qvel[:, 3:6].astype(np.float32))
+        state.root_ang_vel[rows] = quat_rotate(state.root_rot[rows], spin)
+        state.dof_vel.numpy()[rows] = qvel[:, 6:]
+        joint_rot = state.joint_rot.numpy()
+        everyone = rows if isinstance(rows, slice) else rows[:, None]
+        joint_rot[everyone, self._ball_joint] = qpos[:, self._ball_qpos]
+        half = 0.5 * qpos[:, self._hinge_qpos, None]
+        joint_rot[everyone, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis
+        joint_rot[everyone, self._hinge_joint, 3] = np.cos(half[..., 0])
+        state.body_pos.numpy()[rows] = self._body_pos[rows, 1:]
+        state.body_rot.numpy()[rows] = self._body_rot[rows, 1:][..., _XYZW]
+
+    def _blown_up(self) -> np.ndarray:
+        """Where MuJoCo found bad numbers, a command's included, since the last reset, [N] bool."""
+        return np.asarray(self._batch.warning)[:, self._bad, 1].sum(-1) > 0
+
+
+def default_state(character: Character, kinematics: Kinematics, count: int) -> CharacterState:
+    """`count` characters at rest in the default pose."""
+    state = CharacterState.zeros(count, character.num_bodies, character.num_dofs)
+    state.root_pos[:, 2] = character.default_height
+    dofs = torch.tensor(character.default_dofs, dtype=torch.float32).expand(count, -1)
+    state.joint_rot.copy_(kinematics.dof_to_rot(dofs))
+    body_pos, body_rot = kinematics.forward(state.root_pos, state.root_rot, state.joint_rot)
+    state.body_pos.copy_(body_pos)
+    state.body_rot.copy_(body_rot)
+    return state

@@ -1,0 +1,116 @@
+"""Engines to test, and characters so small that their physics can be worked out by hand."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from mimickit.characters import load_character
+
+# What runs the contract: engine name -> (module, class).
+ENGINES = {"mujoco": ("mimickit.engines.mujoco", "MujocoEngine")}
+
+# A base of 1e4 kg that hardly feels what its parts do: a ball joint and a hinge, each at the centre
+# of a sphere of 1 kg and 0.1 m, which weighs on neither: 2/5 m r^2 = 0.004 kg m^2, and 0.01 of
+# armature.
+TOY = """
+<mujoco model="toy">
+  <compiler angle="radian"/>
+  <worldbody>
+    <body name="base">
+      <freejoint/>
+      <geom type="sphere" size="0.5" mass="10000"/>
+      <body name="head" pos="0 0 0.8">
+        <joint name="neck" type="ball" armature="0.01"/>
+        <geom type="sphere" size="0.1" mass="1"/>
+      </body>
+      <body name="wheel" pos="1 0 0">
+        <joint name="axle" axis="0 1 0" range="-3 3" armature="0.01"/>
+        <geom type="sphere" size="0.1" mass="1"/>
+      </body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+# Two hinged arms whose hands overlap by 5 cm; `wheels` has the same joints well apart.
+HANDS = """
+<mujoco model="hands">
+  <compiler angle="radian"/>
+  <worldbody>
+    <body name="base">
+      <freejoint/>
+      <geom type="sphere" size="0.2" mass="10000"/>
+      <body name="left" pos="0 {side} 0">
+        <joint name="left" axis="0 0 1" range="-3 3" armature="0.01"/>
+        <geom type="sphere" size="0.1" mass="1" pos="{reach} 0 0"/>
+      </body>
+      <body name="right" pos="0 -{side} 0">
+        <joint name="right" axis="0 0 1" range="-3 3" armature="0.01"/>
+        <geom type="sphere" size="0.1" mass="1" pos="{reach} 0 0"/>
+      </body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+INERTIA = 0.004 + 0.01  # [kg m^2] of the parts of TOY and of `wheels`, about their joints
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.engine(name)) for name in ENGINES])
+def engine_factory(request, tmp_path, monkeypatch):
+    """Builds engines: (character, num_envs, **settings) -> engine."""
+    monkeypatch.chdir(tmp_path)  # simulators leave logs of what blew up where they run
+    module, name = ENGINES[request.param]
+    return getattr(importlib.import_module(module), name)
+
+
+def small_character(folder, mjcf, joints):
+    path = folder / "model.xml"
+    path.write_text(mjcf)
+    return load_character(
+        name="small",
+        model=str(path),
+        joints=joints,
+        default_pose={"height": 3.0},
+        bodies={},
+        tracking_weights=None,
+        termination_distance=1.0,
+        zero_center_action=False,
+        exploration_std=0.05,
+        motion=None,
+        contact_height=0.3,
+    )
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A heavy base with one ball joint, `neck`, and one hinge, `axle`."""
+    joints = {
+        "neck": {"kp": 2.0, "kd": 0.2, "torque_limit": 0.5, "limits": [[-3, 3]] * 3},
+        "axle": {"kp": 3.0, "kd": 0.1, "torque_limit": 0.25},
+    }
+    return small_character(tmp_path, TOY, joints)
+
+
+@pytest.fixture
+def wheels(tmp_path):
+    """A heavy base with two hinges about z, each at the centre of what it turns."""
+    facts = {"kp": 3.0, "kd": 0.1, "torque_limit": 0.25}
+    return small_character(
+        tmp_path, HANDS.format(side=1.0, reach=0.0), {"left": facts, "right": facts}
+    )
+
+
+@pytest.fixture
+def hands(tmp_path):
+    """A heavy base whose two hands push each other apart."""
+    facts = {"kp": 3.0, "kd": 0.1, "torque_limit": 0.25}
+    return small_character(
+        tmp_path, HANDS.format(side=0.075, reach=0.5), {"left": facts, "right": facts}
+    )
+
+
+@pytest.fixture
+def inertia():
+    """Of each moving part of `toy` and `wheels` about its joint [kg m^2]."""
+    return INERTIA

@@ -1,0 +1,127 @@
+"""What only the MuJoCo engine promises: threads, and the model it compiles."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from mimickit.characters import JointKind, Kinematics
+from mimickit.errors import ConfigError, EngineError
+from mimickit.geometry.quaternion import quat_conjugate, quat_multiply, quat_to_exp_map
+
+pytestmark = pytest.mark.engine("mujoco")
+mujoco = pytest.importorskip("mujoco", minversion="4.0")
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    from mimickit.engines.mujoco import MujocoEngine
+
+    monkeypatch.chdir(tmp_path)
+    return MujocoEngine
+
+
+def test_threads_do_not_change_a_bit(build, humanoid):
+    """Falls, contacts and a reset in the middle."""
+    engines = [build(humanoid, 13, threads=threads) for threads in (1, 2)]
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(13, generator=generator) < 0.5
+    for step in range(40):
+        command = 0.5 * torch.randn(13, 28, generator=generator)
+        for engine in engines:
+            engine.command(command)
+            engine.step()
+            if step == 20:
+                engine.write(mask, engine.state.clone())
+    for name, tensor in vars(engines[0].state).items():
+        assert torch.equal(tensor, getattr(engines[1].state, name)), name
+
+
+def test_actuator_forces_are_kp_times_the_geodesic_error(build, humanoid):
+    """All 28 dofs at once, against the simulator's own account of its actuators."""
+    engine = build(humanoid, 1)
+    kinematics = Kinematics(humanoid, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(3)
+    low, high = torch.tensor(humanoid.dof_limits).unbind(-1)
+    pose, target = (low + (high - low) * torch.rand(2, 28, generator=generator)).unbind(0)
+    data = mujoco.MjData(engine.model)
+    data.qpos[:7] = [0, 0, 5, 1, 0, 0, 0]
+    rot = kinematics.dof_to_rot(pose)
+    for joint in humanoid.movable_joints:
+        ball = joint.kind is JointKind.BALL
+        value = rot[joint.body - 1, [3, 0, 1, 2]] if ball else pose[joint.dofs]
+        data.joint(joint.name).qpos[:] = value
+    data.ctrl[:] = target
+    mujoco.mj_forward(engine.model, data)
+    target_rot = kinematics.dof_to_rot(target)
+    for joint in humanoid.movable_joints:
+        start, end = rot[joint.body - 1], target_rot[joint.body - 1]
+        error = quat_to_exp_map(quat_multiply(quat_conjugate(start), end))
+        if joint.kind is JointKind.HINGE:
+            error = target[joint.dofs] - pose[joint.dofs]
+        force = torch.tensor(data.joint(joint.name).qfrc_actuator)
+        torch.testing.assert_close(force, joint.kp * error, atol=1e-6, rtol=1e-6)
+
+
+def test_the_model_has_the_characters_gains_and_masses(build, humanoid):
+    model = build(humanoid, 1).model
+    dofs = slice(6, None)
+    gains = humanoid.per_dof([joint.kd for joint in humanoid.joints])
+    torch.testing.assert_close(torch.tensor(model.dof_damping[dofs]), torch.tensor(gains))
+    armature = humanoid.per_dof([joint.armature for joint in humanoid.joints])
+    torch.testing.assert_close(torch.tensor(model.dof_armature[dofs]), torch.tensor(armature))
+    assert model.body_mass.sum() == pytest.approx(50.05, abs=0.01)
+    assert model.opt.timestep == pytest.approx(1 / 120)
+    assert model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    assert (model.jnt_stiffness == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["none", "vel", "torque"])
+def test_only_position_drives_damp_the_joints(build, humanoid, mode):
+    assert (build(humanoid, 1, control_mode=mode).model.dof_damping == 0).all()
+
+
+def test_negative_threads_are_refused(build, humanoid):
+    with pytest.raises(ConfigError, match=r"engine.threads must be >= 0 .*got -1"):
+        build(humanoid, 1, threads=-1)
+
+
+def test_a_missing_simulator_is_told_with_what_to_install(build, humanoid, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    with pytest.raises(EngineError, match=r"pip install mujoco==4\.0\.0"):
+        build(humanoid, 1)
+
+
+def test_no_solver_iterations_are_refused(build, humanoid):
+    with pytest.raises(ConfigError, match=r"engine.solver_iterations must be at least 1, got 0"):
+        build(humanoid, 1, solver_iterations=0)
+
+
+EXTRAS = """
+  <actuator><motor joint="axle" gear="100"/></actuator>
+  <sensor><jointpos joint="axle"/></sensor>
+  <keyframe><key qpos="0 0 1 1 0 0 0 1 0 0 0 0" ctrl="1"/></keyframe>
+</mujoco>
+"""
+
+
+def test_a_files_own_actuators_and_sensors_do_not_get_in_the_way(build, toy):
+    """Robots' files bring them; commands and ground forces are the same with and without."""
+    engines = []
+    for extras in ("</mujoco>", EXTRAS):
+        toy.model.write_text(toy.model.read_text().replace("</mujoco>", extras))
+        engine = build(toy, 2)
+        engine.command(torch.tensor([[0.1, 0.2, 0.3, 1.0]] * 2))
+        state = engine.state.clone()
+        state.root_pos[:, 2] = 0.5
+        engine.write(torch.tensor([True, False]), state)
+        for _ in range(15):
+            engine.command(torch.tensor([[0.1, 0.2, 0.3, 1.0]] * 2))
+            engine.step()
+        engines.append(engine)
+    assert (engines[0].state.contact_force[0, 0, 2] > 9e4).all()
+    assert Kinematics(toy).rot_to_dof(engines[0].state.joint_rot)[1, 3] > 0.8
+    for name, tensor in vars(engines[0].state).items():
+        assert torch.equal(tensor, getattr(engines[1].state, name)), name
