@@ -167,7 +167,7 @@ class _Resolver:
             for name, facts in read_index(path.parent).items():
                 if facts["file"] == path.name:  # one of a catalog's clips, asked for by its path
                     return self._indexed(name, facts, path.parent)
-            clip = load_clip(path)
+            clip = self._load(path)
         elif suffix == ".pkl":
             clip = read_mimickit(path, self.character)
         else:
@@ -181,12 +181,21 @@ class _Resolver:
         where = f"{folder / INDEX}: clips.{name}"
         return MotionEntry(
             name=name,
-            clip=load_clip(folder / facts["file"]),
+            clip=self._load(folder / facts["file"]),
             weight=_weight(facts.get("weight", 1.0), name, f"{where}.weight"),
             may_touch_ground=self._bodies(
                 facts.get("may_touch_ground"), f"{where}.may_touch_ground"
             ),
         )
+
+    def _load(self, path: Path) -> Clip:
+        """A clip of this character, known to fit it; one of another is named with its file."""
+        clip = load_clip(path)
+        try:
+            clip.joint_rot_for(self.character)
+        except MotionError as error:
+            raise MotionError(f"{path}: {error}") from None
+        return clip
 
     def _bodies(self, names: Any, where: str) -> Optional[tuple[str, ...]]:
         if names is None:

@@ -21,7 +21,7 @@ from typing import Any, Union
 import numpy as np
 
 from mimickit.characters import Character, JointKind
-from mimickit.errors import MotionError, closest
+from mimickit.errors import MotionError, closest, closest_beside
 
 FORMAT = "mimickit-clip"
 FORMAT_VERSION = 1
@@ -294,10 +294,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        folder = path.parent
-        near = closest(path.name, [p.name for p in folder.glob("*")]) if folder.is_dir() else []
-        hint = f" Closest: {', '.join(near)}." if near else ""
-        raise MotionError(f"there is no motion file {path}.{hint}") from None
+        raise MotionError(f"there is no motion file {path}.{closest_beside(path)}") from None
     except OSError as error:
         raise MotionError(f"cannot read {path}: {error.strerror or error}") from None
     if not data:

@@ -1,0 +1,115 @@
+"""The environment's loop: one engine, one task, one action space, N envs.
+
+`step` never resets: it returns the state that was reached, also at an episode's end, so that
+learners can look at it. Whoever steps calls `reset` with the mask of finished envs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mimickit.engines.engine import Engine
+from mimickit.envs.actions import Actions
+from mimickit.envs.task import Task
+from mimickit.envs.terminations import done_flags
+from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.specs import GroupSpec
+from mimickit.state import CharacterState, Step
+
+
+class Env:
+    """N environments side by side.
+
+    Attributes:
+        groups: observation groups by name.
+        action_size: width of an action.
+        dt: seconds per step.
+        obs: the current observations, by group.
+        episode_steps: [N] steps since the last reset.
+        divergences: how many times an engine's world blew up, [] int64.
+    """
+
+    def __init__(self, engine: Engine, task: Task, actions: Actions) -> None:
+        missing = actions.needs - task.provides
+        if missing:
+            raise IncompatibleParts(
+                f"{type(actions).__name__} needs {', '.join(sorted(missing))}, which task "
+                f"{type(task).__name__} does not provide; use task/action=absolute"
+            )
+        self.engine = engine
+        self.task = task
+        self.actions = actions
+        self.num_envs = engine.num_envs
+        self.device = engine.device
+        self.dt = engine.control_dt
+        self.groups: dict[str, GroupSpec] = task.groups
+        self.action_size = actions.size
+        length = task.episode_length_s
+        self.max_steps = round(length / self.dt) if math.isfinite(length) else 0
+        if self.max_steps < 1:
+            raise ConfigError(
+                f"task.episode_length_s={length} must be finite, and no shorter than one control "
+                f"step of {self.dt:.4f} s"
+            )
+        self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        self.divergences = torch.zeros((), dtype=torch.long, device=self.device)
+        self.obs: dict[str, Tensor] = {}
+        self.reset_all()
+
+    @property
+    def state(self) -> CharacterState:
+        """The simulated characters, as live views."""
+        return self.engine.state
+
+    def reset_all(self) -> dict[str, Tensor]:
+        """Start a new episode everywhere."""
+        return self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+
+    def reset(self, mask: Tensor) -> dict[str, Tensor]:
+        """Start a new episode where mask [N] is true; observations of all envs."""
+        self.engine.write(mask, self.task.reset(mask))
+        self.episode_steps.masked_fill_(mask, 0)
+        self.obs = self.task.observe(self.engine.state)
+        return self.obs
+
+    def step(self, action: Tensor) -> Step:
+        """Advance by one control step under actions [N, action_size]."""
+        self.engine.command(self.actions.decode(action, self.task.next_reference))
+        self.engine.step()
+        self.task.advance()
+        self.episode_steps += 1
+        state, diverged = self.engine.state, self.engine.diverged
+        self.divergences += diverged.sum()
+        done = done_flags(
+            time_up=self.episode_steps >= self.max_steps,
+            succeeded=self.task.succeeded(state),
+            failed=self.task.failed(state) | diverged,
+        )
+        self.obs = self.task.observe(state)
+        return Step(
+            obs=self.obs,
+            reward=self.task.rewards(state),
+            done=done,
+            info={"episode_steps": self.episode_steps.clone()},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "engine": self.engine.state_dict(),
+            "task": self.task.state_dict(),
+            "episode_steps": self.episode_steps.clone(),
+            "divergences": self.divergences.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self.engine.load_state_dict(state["engine"])
+        self.task.load_state_dict(state["task"])
+        self.episode_steps.copy_(state["episode_steps"])
+        self.divergences.copy_(state["divergences"])
+        self.obs = self.task.observe(self.engine.state)

@@ -1,0 +1,171 @@
+"""What a policy sees, as pure functions of states.
+
+Legend: N envs, T target frames, J joints, D dofs, K key bodies. `global_frame` keeps world axes, so
+that the heading is visible; otherwise everything is turned by an inverse heading.
+Source of layouts and their order: MimicKit f8d0d70 (mimickit/envs/char_env.py, deepmimic_env.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from mimickit.geometry.quaternion import (
+    heading_inverse,
+    quat_multiply,
+    quat_rotate,
+    quat_to_tan_norm,
+)
+from mimickit.specs import GroupSpec
+from mimickit.state import CharacterState
+
+
+def character_spec(joints: int, dofs: int, key_bodies: int, root_height: bool) -> GroupSpec:
+    """The layout of `character_obs`."""
+    return GroupSpec.of(
+        ("root_height", int(root_height)),
+        ("root_rot", 6),
+        ("root_vel", 3),
+        ("root_ang_vel", 3),
+        ("joint_rot", 6 * joints),
+        ("dof_vel", dofs),
+        ("key_pos", 3 * key_bodies),
+    )
+
+
+def character_obs(
+    state: CharacterState, key_bodies: Tensor, global_frame: bool, root_height: bool
+) -> Tensor:
+    """Pose and velocity of the character, without its place on the ground: [N, ...].
+
+    Args:
+        state: N characters. key_bodies: [K] indices.
+        root_height: whether to begin with the root's height above the ground.
+    """
+    root_rot, root_vel, root_ang_vel = state.root_rot, state.root_vel, state.root_ang_vel
+    key_pos = state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
+    if not global_frame:
+        turn = heading_inverse(root_rot)
+        root_rot = quat_multiply(turn, root_rot)
+        root_vel, root_ang_vel = quat_rotate(turn, root_vel), quat_rotate(turn, root_ang_vel)
+        key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
+    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), state.joint_rot], dim=1))
+    parts = [
+        rotations[:, 0],
+        root_vel,
+        root_ang_vel,
+        rotations[:, 1:].flatten(1),
+        state.dof_vel,
+        key_pos.flatten(1),
+    ]
+    return torch.cat([state.root_pos[:, 2:], *parts] if root_height else parts, dim=-1)
+
+
+def target_spec(frames: int, joints: int, key_bodies: int, root_height: bool) -> GroupSpec:
+    """The layout of `target_obs`."""
+    width = (3 if root_height else 2) + 6 + 6 * joints + 3 * key_bodies
+    return GroupSpec.of(*((f"target_{i}", width) for i in range(frames)))
+
+
+def target_obs(
+    state: CharacterState,
+    targets: Sequence[CharacterState],
+    key_bodies: Tensor,
+    global_frame: bool,
+    root_height: bool,
+    encodings: Optional[Sequence[Tensor]] = None,
+) -> Tensor:
+    """Where the reference will be: [N, T * (3 + 6 + 6 J + 3 K)].
+
+    Per frame: root position (z is the absolute height; left out without `root_height`), root
+    rotation, joint rotations, key bodies relative to that frame's root. With `global_frame` the
+    root position is relative to the simulated root; otherwise all is relative to the root and
+    heading of the first target frame, and the offset from character to reference is not seen.
+
+    Args:
+        state: N characters. targets: T times N reference states. key_bodies: [K] indices.
+        encodings: of the targets, as `encode_target` gives them, if they are there already.
+    """
+    turn = None if global_frame else heading_inverse(targets[0].root_rot)
+    origin = state.root_pos if global_frame else targets[0].root_pos
+    parts = []
+    for i, target in enumerate(targets):
+        root_pos = target.root_pos - origin
+        if turn is not None:
+            root_pos = quat_rotate(turn, root_pos)
+        parts.append(root_pos[:, :2])
+        if root_height:
+            parts.append(target.root_pos[:, 2:])
+        parts.append(encodings[i] if encodings else encode_target(target, key_bodies, turn))
+    return torch.cat(parts, dim=-1)
+
+
+def encode_target(
+    target: CharacterState, key_bodies: Tensor, turn: Optional[Tensor] = None
+) -> Tensor:
+    """The pose of one target frame, [N, 6 + 6 J + 3 K].
+
+    Args:
+        turn: a rotation [N, 4] about z to turn it by; None keeps world axes.
+    """
+    root_rot = target.root_rot
+    key_pos = target.body_pos.index_select(1, key_bodies) - target.root_pos.unsqueeze(1)
+    if turn is not None:
+        root_rot = quat_multiply(turn, root_rot)
+        key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
+    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), target.joint_rot], dim=1))
+    return torch.cat([rotations.flatten(1), key_pos.flatten(1)], dim=-1)
+
+
+def tracking_error_spec(joints: int, dofs: int, key_bodies: int) -> GroupSpec:
+    """The layout of `tracking_error_obs`."""
+    return GroupSpec.of(
+        ("root_pos_error", 3),
+        ("pose_error", 6 + 6 * joints + 3 * key_bodies),
+        ("root_vel_error", 6),
+        ("dof_vel_error", dofs),
+    )
+
+
+def tracking_error_obs(
+    state: CharacterState, reference: CharacterState, key_bodies: Tensor, encoding: Tensor
+) -> Tensor:
+    """The reference now minus the character, in world axes: [N, 15 + 6 J + 3 K + D].
+
+    What a tracking policy acts on, spelled out: from absolute states it would first have to learn
+    to subtract, and after normalisation small errors of large motions are hard to see.
+
+    Args:
+        state, reference: N each. key_bodies: [K] indices.
+        encoding: of the reference, as `encode_target` gives it.
+    """
+    return torch.cat(
+        [
+            reference.root_pos - state.root_pos,
+            encoding - encode_target(state, key_bodies),
+            reference.root_vel - state.root_vel,
+            reference.root_ang_vel - state.root_ang_vel,
+            reference.dof_vel - state.dof_vel,
+        ],
+        dim=-1,
+    )
+
+
+def phase_spec(frequencies: int) -> GroupSpec:
+    """The layout of `phase_obs`."""
+    return GroupSpec.of(("phase", 1 + 2 * frequencies))
+
+
+def phase_obs(phase: Tensor, frequencies: int) -> Tensor:
+    """Position in the clip: [phase, sin(2 pi 2^k phase)..., cos(2 pi 2^k phase)...].
+
+    Args:
+        phase: [N] in [0, 1]. frequencies: number of k, from 0.
+    """
+    scale = 2.0 * math.pi * 2.0 ** torch.arange(frequencies, device=phase.device)
+    angle = phase.unsqueeze(-1) * scale
+    return torch.cat([phase.unsqueeze(-1), angle.sin(), angle.cos()], dim=-1)

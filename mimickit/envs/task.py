@@ -1,0 +1,71 @@
+"""What the environment asks of a task; tasks live in `mimickit.tasks` and never see the loop."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Protocol
+
+import torch
+from torch import Tensor
+
+from mimickit.specs import GroupSpec
+from mimickit.state import CharacterState
+
+
+class Task(Protocol):
+    """What is to be done, for N envs side by side.
+
+    Attributes:
+        groups: observation groups it offers.
+        episode_length_s: time limit [s].
+        provides: abilities that other parts may need, e.g. "reference".
+        reference: what is imitated now, N states; None without one.
+        next_reference: the same one control step ahead.
+        clips: [N] index of what each env is at, for per-clip figures.
+        clip_names: their names.
+        generator: draws the episodes; whoever wants the same ones again reseeds it.
+    """
+
+    groups: dict[str, GroupSpec]
+    episode_length_s: float
+    provides: frozenset[str]
+    clip_names: list[str]
+
+    @property
+    def generator(self) -> torch.Generator: ...
+
+    @property
+    def reference(self) -> Optional[CharacterState]: ...
+
+    @property
+    def next_reference(self) -> Optional[CharacterState]: ...
+
+    @property
+    def clips(self) -> Tensor: ...
+
+    def reset(self, mask: Tensor) -> CharacterState:
+        """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""
+        ...
+
+    def advance(self) -> None:
+        """Move everything that moves with time by one control step."""
+        ...
+
+    def observe(self, state: CharacterState) -> dict[str, Tensor]:
+        """Observation groups, each [N, size]."""
+        ...
+
+    def rewards(self, state: CharacterState) -> dict[str, Tensor]:
+        """Weighted reward terms, each [N]."""
+        ...
+
+    def succeeded(self, state: CharacterState) -> Tensor:
+        """Whether the goal is reached, [N] bool."""
+        ...
+
+    def failed(self, state: CharacterState) -> Tensor:
+        """Whether the episode is lost, [N] bool."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

@@ -1,0 +1,280 @@
+"""Track reference clips frame by frame: DeepMimic's observations, rewards and terminations.
+
+Source of all formulas and constants: DeepMimic (Peng et al. 2018) as in MimicKit f8d0d70.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from mimickit.characters import Character
+from mimickit.envs import observations, rewards, terminations
+from mimickit.errors import ConfigError
+from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
+from mimickit.motions.library import MotionLibrary
+from mimickit.motions.sampler import MotionSampler
+from mimickit.specs import GroupSpec
+from mimickit.state import CharacterState
+
+REWARD_TERMS = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
+
+
+class Imitate:
+    """See `mimickit.envs.task.Task`.
+
+    Args:
+        character, library: whose clips. num_envs: N. control_dt: seconds per step.
+        generator: draws clips and start times.
+        episode_length_s: time limit [s].
+        random_start: begin episodes anywhere in a clip (reference state initialisation).
+        global_frame: observe and reward in world axes, place and heading included.
+        root_height: observe and reward the root's height.
+        target_steps: which coming frames the policy sees, in control steps ahead; may be empty.
+        tracking_error: also observe the reference minus the character; needs `global_frame`.
+        phase: number of phase frequencies to observe; None for no phase.
+        reward_weights, reward_scales: per term of `REWARD_TERMS`.
+        pose_termination: end an episode when a body is `termination_distance` [m] away.
+        contact_termination: end an episode when a body touches the ground that may not.
+        contact_force: least force component [N] that counts as touching.
+    """
+
+    provides = frozenset({"reference"})
+
+    def __init__(
+        self,
+        character: Character,
+        library: MotionLibrary,
+        num_envs: int,
+        control_dt: float,
+        generator: torch.Generator,
+        *,
+        episode_length_s: float,
+        random_start: bool,
+        global_frame: bool,
+        root_height: bool,
+        target_steps: Sequence[int],
+        tracking_error: bool,
+        phase: Optional[int],
+        reward_weights: Mapping[str, float],
+        reward_scales: Mapping[str, float],
+        pose_termination: bool,
+        termination_distance: float,
+        contact_termination: bool,
+        contact_force: float,
+    ) -> None:
+        for name, values in (("weights", reward_weights), ("scales", reward_scales)):
+            _check_terms(values, f"task.reward_{name}")
+        if any(not isinstance(step, int) or step < 1 for step in target_steps):
+            raise ConfigError(
+                f"task.target_steps must be whole numbers of 1 or more, got {list(target_steps)}"
+            )
+        if phase is not None and (not isinstance(phase, int) or phase < 0):
+            raise ConfigError(f"task.phase must be null or a whole number >= 0, got {phase}")
+        if not termination_distance > 0:
+            raise ConfigError(f"task.termination_distance must be > 0, got {termination_distance}")
+        if not contact_force >= 0:
+            raise ConfigError(f"task.contact_force must be >= 0, got {contact_force}")
+        if tracking_error and not global_frame:
+            raise ConfigError("task.tracking_error=true needs task.global_frame=true")
+        device = library.durations.device
+        self.library = library
+        self.sampler = MotionSampler(library, generator, random_start)
+        self.clip_names = library.names
+        self.episode_length_s = episode_length_s
+        self.pose_termination = pose_termination
+        self.contact_termination = contact_termination
+        self._dt = control_dt
+        self._global = global_frame
+        self._root_height = root_height
+        # MimicKit tracks the place of the root only where the policy can see it.
+        self._track_root = global_frame and (len(target_steps) > 0 or tracking_error)
+        self._tracking_error = tracking_error
+        self._phase = phase
+        self._weights = dict(reward_weights)
+        self._scales = dict(reward_scales)
+        self._termination_distance = termination_distance
+        relative = "world_axes" if global_frame else "root"
+        self._termination_frame = "world" if self._track_root else relative
+        self._contact_force = contact_force
+        joint_weights = torch.tensor(character.tracking_weights, dtype=torch.float32)
+        self._joint_weights = joint_weights.to(device)
+        self._dof_weights = torch.tensor(
+            character.per_dof(character.tracking_weights), dtype=torch.float32, device=device
+        )
+        key_bodies = character.body_ids(character.key_bodies, "character.bodies.key_bodies")
+        self._key_bodies = torch.tensor(key_bodies, device=device)
+
+        self._target_steps = tuple(target_steps)
+        self._span = max((1, *target_steps))  # how far ahead frames are kept
+        joints, keys = character.num_joints, len(key_bodies)
+        parts = observations.character_spec(joints, character.num_dofs, keys, root_height).parts
+        if target_steps:
+            count = len(target_steps)
+            parts += observations.target_spec(count, joints, keys, root_height).parts
+        if tracking_error:
+            parts += observations.tracking_error_spec(joints, character.num_dofs, keys).parts
+        if phase is not None:
+            parts += observations.phase_spec(phase).parts
+        self.groups = {"policy": GroupSpec.of(*parts)}
+
+        self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self._start = torch.zeros(num_envs, device=device)
+        self._steps = torch.zeros(num_envs, dtype=torch.long, device=device)
+        # The reference now and 1, 2, ... span steps ahead, and what the policy sees of each.
+        self._ahead = torch.arange(self._span + 1, device=device)
+        found = self._look_up(torch.arange(num_envs, device=device), self._ahead)
+        self._frames = [found[:, step].clone() for step in range(self._span + 1)]
+        self._encodings = [self._encode(frame) for frame in self._frames]
+
+    @property
+    def reference(self) -> CharacterState:
+        return self._frames[0]
+
+    @property
+    def next_reference(self) -> CharacterState:
+        return self._frames[1]
+
+    @property
+    def clips(self) -> Tensor:
+        return self._clips
+
+    @property
+    def generator(self) -> torch.Generator:
+        return self.sampler.generator
+
+    @property
+    def times(self) -> Tensor:
+        """Time in the clip, [N] s."""
+        return self._times(self._start, self._steps)
+
+    def reset(self, mask: Tensor) -> CharacterState:
+        clips, times = self.sampler.sample(len(mask))
+        self._clips.copy_(torch.where(mask, clips, self._clips))
+        self._start.copy_(torch.where(mask, times, self._start))
+        self._steps.masked_fill_(mask, 0)
+        self._refresh(mask.nonzero().squeeze(-1))
+        return self.reference
+
+    def advance(self) -> None:
+        # Every frame moves one place nearer; only the farthest is new.
+        self._steps += 1
+        newest = self.library.lookup(
+            self._clips, self._times(self._start, self._steps + self._span)
+        )
+        self._frames = [*self._frames[1:], newest]
+        self._encodings = [*self._encodings[1:], self._encode(newest)]
+
+    def observe(self, state: CharacterState) -> dict[str, Tensor]:
+        keys, world, height = self._key_bodies, self._global, self._root_height
+        parts = [observations.character_obs(state, keys, world, height)]
+        if self._target_steps:
+            targets = [self._frames[step] for step in self._target_steps]
+            encodings = [self._encodings[step] for step in self._target_steps] if world else None
+            parts.append(observations.target_obs(state, targets, keys, world, height, encodings))
+        if self._tracking_error:
+            parts.append(
+                observations.tracking_error_obs(state, self.reference, keys, self._encodings[0])
+            )
+        if self._phase is not None:
+            phase = self.times / self.library.durations[self._clips]
+            loops = self.library.loops[self._clips]
+            phase = torch.where(loops, phase.remainder(1.0), phase.clamp(0.0, 1.0))
+            parts.append(observations.phase_obs(phase, self._phase))
+        return {"policy": torch.cat(parts, dim=-1)}
+
+    def rewards(self, state: CharacterState) -> dict[str, Tensor]:
+        reference, weights, scales = self.reference, self._weights, self._scales
+        pos_error = state.root_pos - reference.root_pos
+        if not self._root_height:
+            pos_error = pos_error[:, :2]
+        root_rot, reference_rot = state.root_rot, reference.root_rot
+        if not self._track_root:
+            pos_error = pos_error[:, 2:]
+            turn, reference_turn = heading_inverse(root_rot), heading_inverse(reference_rot)
+            root_rot = quat_multiply(turn, root_rot)
+            reference_rot = quat_multiply(reference_turn, reference_rot)
+            state = rewards.turned(state, turn)
+            reference = rewards.turned(reference, reference_turn)
+        angle = quat_angle(root_rot, reference_rot)
+        terms = {
+            "pose": rewards.pose_reward(state, reference, self._joint_weights, scales["pose"]),
+            "velocity": rewards.velocity_reward(
+                state, reference, self._dof_weights, scales["velocity"]
+            ),
+            "root_pose": rewards.root_pose_reward(pos_error, angle, scales["root_pose"], 0.1),
+            "root_velocity": rewards.root_velocity_reward(
+                state.root_vel - reference.root_vel,
+                state.root_ang_vel - reference.root_ang_vel,
+                scales["root_velocity"],
+                0.1,
+            ),
+            "key_position": rewards.key_position_reward(
+                rewards.key_positions(state, self._key_bodies),
+                rewards.key_positions(reference, self._key_bodies),
+                scales["key_position"],
+            ),
+        }
+        return {name: weights[name] * term for name, term in terms.items()}
+
+    def succeeded(self, state: CharacterState) -> Tensor:
+        ended = self.times >= self.library.durations[self._clips]
+        return ended & ~self.library.loops[self._clips]
+
+    def failed(self, state: CharacterState) -> Tensor:
+        failed = torch.zeros_like(self._clips, dtype=torch.bool)
+        if self.contact_termination:
+            allowed = self.library.may_touch_ground[self._clips]
+            failed = terminations.forbidden_contact(state, allowed, self._contact_force)
+        if self.pose_termination:
+            failed = failed | terminations.far_from_reference(
+                state, self.reference, self._termination_distance, self._termination_frame
+            )
+        return failed
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "clips": self._clips.clone(),
+            "start": self._start.clone(),
+            "steps": self._steps.clone(),
+            "generator": self.sampler.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._clips.copy_(state["clips"])
+        self._start.copy_(state["start"])
+        self._steps.copy_(state["steps"])
+        self.sampler.generator.set_state(state["generator"])
+        self._refresh(torch.arange(len(self._clips), device=self._clips.device))
+
+    def _refresh(self, rows: Tensor) -> None:
+        """Look up all frames of some envs anew."""
+        found = self._look_up(rows, self._ahead)
+        for step, (frame, encoding) in enumerate(zip(self._frames, self._encodings)):
+            for name, buffer in vars(frame).items():
+                buffer[rows] = getattr(found, name)[:, step]
+            encoding[rows] = self._encode(found[:, step])
+
+    def _look_up(self, rows: Tensor, ahead: Tensor) -> CharacterState:
+        """Some envs' references [rows, ahead] at several numbers of steps ahead."""
+        start, steps = self._start[rows].unsqueeze(-1), self._steps[rows].unsqueeze(-1)
+        clips = self._clips[rows].unsqueeze(-1).expand(-1, len(ahead))
+        return self.library.lookup(clips, self._times(start, steps + ahead))
+
+    def _times(self, start: Tensor, steps: Tensor) -> Tensor:
+        """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
+        return start + steps * self._dt
+
+    def _encode(self, frame: CharacterState) -> Tensor:
+        return observations.encode_target(frame, self._key_bodies)
+
+
+def _check_terms(values: Mapping[str, float], key: str) -> None:
+    if set(values) != set(REWARD_TERMS):
+        raise ConfigError(f"{key} wants {', '.join(REWARD_TERMS)}; got {', '.join(values)}")
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+            raise ConfigError(f"{key}.{name} must be >= 0, got {value}")
