@@ -1,0 +1,1 @@
+"""Reinforcement learning: rollouts, returns and updates. None of it knows what is imitated."""

@@ -1,0 +1,82 @@
+"""A method: named parts and the weights of their rewards, the task's among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mimickit.algos.algo import ActorTerm
+from mimickit.algos.rollout import Rollout
+from mimickit.errors import ConfigError, unknown_name_message
+from mimickit.methods.part import Part
+
+TASK = "task"  # the name of the task's own reward among a method's weights
+
+
+class Method:
+    """Parts by name, and how much each one's reward counts.
+
+    Args:
+        name: short name, e.g. for run folders.
+        reward: weight per part, and of the sum of the task's terms under "task".
+        parts: the parts by name; DeepMimic has none.
+    """
+
+    def __init__(self, name: str, reward: Mapping[str, float], parts: Mapping[str, Part]) -> None:
+        for key in reward:
+            if key != TASK and key not in parts:
+                raise ConfigError(
+                    unknown_name_message(
+                        f"method '{name}' has no part", key, [TASK, *parts], "method.reward"
+                    )
+                )
+        for key, weight in reward.items():
+            if not isinstance(weight, (int, float)) or not math.isfinite(weight):
+                raise ConfigError(f"method.reward.{key} must be a finite number, got {weight}")
+        self.name = name
+        self.weights = dict(reward)
+        self.parts = dict(parts)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the task must provide."""
+        return frozenset().union(*(part.needs for part in self.parts.values()))
+
+    def reward(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Set the rollout's reward [T, N] from the task's terms and the parts; means to log."""
+        means = {f"reward/{name}": term.mean() for name, term in rollout.terms.items()}
+        total = torch.zeros_like(rollout.reward)
+        if self.weights.get(TASK, 0.0) != 0.0:
+            total += self.weights[TASK] * torch.stack(list(rollout.terms.values())).sum(0)
+        for name, part in self.parts.items():
+            reward = part.reward(rollout)
+            if reward is not None:
+                total += self.weights.get(name, 0.0) * reward
+                means[f"reward/{name}"] = reward.mean()
+        rollout.reward.copy_(total)
+        return means
+
+    def actor_terms(self) -> list[ActorTerm]:
+        """The parts' additions to the actor's loss."""
+        terms = (part.actor_term() for part in self.parts.values())
+        return [term for term in terms if term is not None]
+
+    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Let every part learn; scalars to log, prefixed with the part's name."""
+        metrics: dict[str, Tensor] = {}
+        for name, part in self.parts.items():
+            metrics.update({f"{name}/{k}": v for k, v in part.update(rollout).items()})
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every part's state by name."""
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])

@@ -1,0 +1,65 @@
+"""Running mean and variance of what a network sees, merged exactly and frozen after a budget."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalizer(nn.Module):
+    """Standardises a stream of vectors with its running statistics.
+
+    Batches are merged in float64 by Chan's formula, so features with a large mean lose nothing.
+
+    Args:
+        size: width of the vectors.
+        max_samples: stop counting once this many have been seen: later policies see a fixed scale.
+        clip: bound of the normalised values, either way.
+        min_std: floor of the standard deviation, for constant features.
+
+    Source: Chan, Golub and LeVeque 1983; budget, clip and floor as in MimicKit f8d0d70.
+    """
+
+    count: Tensor
+    mean: Tensor
+    square_sum: Tensor
+
+    def __init__(
+        self, size: int, max_samples: float = 1e8, clip: float = 10.0, min_std: float = 1e-4
+    ) -> None:
+        super().__init__()
+        self.max_samples = max_samples
+        self.clip = clip
+        self.min_std = min_std
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("square_sum", torch.zeros(size, dtype=torch.float64))
+        # What `forward` uses; refreshed by `update`.
+        self.register_buffer("_shift", torch.zeros(size))
+        self.register_buffer("_scale", torch.ones(size))
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation [size], at least `min_std`; ones before the first update."""
+        return 1.0 / self._scale
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Standardised and clipped values [..., size]; the identity before the first update."""
+        return ((values - self._shift) * self._scale).clamp_(-self.clip, self.clip)
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Fold in a batch [..., size], unless the budget is spent."""
+        if float(self.count) >= self.max_samples:
+            return
+        values = values.reshape(-1, values.shape[-1])
+        count = len(values)
+        var, mean = torch.var_mean(values.double(), dim=0, unbiased=False)
+        total = self.count + count
+        delta = mean - self.mean
+        self.mean += delta * (count / total)
+        self.square_sum += var * count + delta.square() * (self.count * count / total)
+        self.count.copy_(total)
+        std = (self.square_sum / self.count).sqrt().clamp_min(self.min_std)
+        self._shift.copy_(self.mean)
+        self._scale.copy_(1.0 / std)
