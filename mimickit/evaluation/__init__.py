@@ -1,0 +1,1 @@
+"""How well a policy does: deterministic episodes, Table 1's errors, success rates."""

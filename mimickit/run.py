@@ -1,0 +1,342 @@
+"""The composition root: builds a run from its config, character first, trainer last.
+
+Config nodes arrive as plain mappings with `_target_`; `make` turns each into an object, with the
+live objects it needs beside its own settings. Nothing below this file reads a config.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+import torch
+
+from mimickit.algos.algo import Algo
+from mimickit.characters import Character
+from mimickit.envs.env import Env
+from mimickit.errors import (
+    CheckpointError,
+    ConfigError,
+    IncompatibleParts,
+    RunError,
+    closest_beside,
+)
+from mimickit.evaluation.evaluator import Evaluator
+from mimickit.evaluation.report import write_report
+from mimickit.launch.building import make
+from mimickit.launch.checks import check_config
+from mimickit.launch.composing import saved_config
+from mimickit.loggers.logger import Loggers
+from mimickit.methods import Method
+from mimickit.models.policy import Policy
+from mimickit.motions.catalog import resolve_motions
+from mimickit.motions.library import MotionLibrary
+from mimickit.training import checkpoint as checkpoints
+from mimickit.training import seeding
+from mimickit.training.checkpoint import Checkpoints
+from mimickit.training.trainer import Trainer, TrainerSettings
+
+Node = Mapping[str, Any]
+
+
+class Train:
+    """A training run: conf/run.yaml, built. Constructing it writes nothing.
+
+    Args:
+        folder: where everything of this run goes.
+        config: the other arguments are the keys of conf/run.yaml.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        num_envs: int,
+        max_samples: int,
+        device: str,
+        motion: Any,
+        resume: Optional[str],
+        training: Node,
+        evaluation: Node,
+        engine: Node,
+        character: Node,
+        task: Node,
+        action: Node,
+        method: Node,
+        algo: Node,
+        model: Node,
+        logger: Optional[Node],
+    ) -> None:
+        config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
+        self.folder = Path(folder)
+        self.resume = resume
+        self.config = config
+        self._logger_nodes = logger or {}  # logger=[] is null
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", training["keep_checkpoints"])
+        self._resume_from = self._checkpoint_to_resume()
+        self._resume_state = checkpoints.read(self._resume_from) if self._resume_from else None
+        if training["threads"] > 0:
+            torch.set_num_threads(training["threads"])
+        seeds = seeding.stream_seeds(seed)
+        body: Character = make(character)
+        self.env = build_env(config, body, num_envs, seeds["task"])
+        self.device = self.env.device
+        torch.manual_seed(seeds["model"])
+        self.method: Method = make(
+            method, parts={name: make(node) for name, node in method["parts"].items()}
+        )
+        self._check_needs()
+        self.policy = build_policy(config, self.env)
+        self.algo: Algo = make(
+            algo,
+            policy=self.policy,
+            generator=seeding.generator(seeds["minibatches"], self.env.device),
+        )
+        if self.algo.steps * num_envs > max_samples:
+            raise ConfigError(
+                f"max_samples={max_samples} is less than one iteration of num_envs={num_envs} x "
+                f"algo.steps={self.algo.steps}"
+            )
+        self.noise = seeding.generator(seeds["policy"], self.env.device)
+        self.evaluator = build_evaluator(config, body, evaluation["num_envs"])
+        self.settings = TrainerSettings(
+            max_samples=int(max_samples),
+            evaluate_every=evaluation["every"],
+            checkpoint_every_s=training["checkpoint_every_s"],
+            progress=training["progress"],
+        )
+        if self._resume_state is not None and self._resume_from is not None:
+            checkpoints.check_same_run(
+                self._resume_from, self._resume_state["facts"], self._facts()
+            )
+
+    def start(self) -> float:
+        """Train, then evaluate and write evaluation.json; the mean return of those episodes.
+
+        Raises:
+            KeyboardInterrupt: a signal ended it early; all is saved and how to go on is said.
+        """
+        trainer = self.trainer(self.folder)
+        if self._resume_state is not None and self._resume_from is not None:
+            trainer.load(self._resume_state, self._resume_from)
+            self._resume_state = None
+        else:
+            trainer.logger.resume(0)
+        self._announce(trainer)
+        finished = trainer.train()
+        if not finished:
+            print(f"stopped after {trainer.counters.samples:,} samples, all saved. Go on with:")
+            print(f"  python train.py resume={shlex.quote(str(self.folder))}")
+            return float("nan")
+        episodes = self.config["evaluation"]["episodes"]
+        evaluator = build_evaluator(self.config, self.env.engine.character, episodes)
+        results = evaluator.run(self.policy)
+        facts = self._report_facts(trainer.counters.samples)
+        print(write_report(self.folder, results, facts))
+        return float(results["overall"]["return"])
+
+    def trainer(self, folder: Path) -> Trainer:
+        """The training loop over this run's parts, logging into a folder."""
+        return Trainer(
+            env=self.env,
+            policy=self.policy,
+            algo=self.algo,
+            method=self.method,
+            evaluator=self.evaluator,
+            logger=Loggers([make(node, folder=folder) for node in self._logger_nodes.values()]),
+            checkpoints=self.checkpoints,
+            settings=self.settings,
+            noise=self.noise,
+            config=self.config,
+            facts=self._facts(),
+        )
+
+    def _announce(self, trainer: Trainer) -> None:
+        engine = type(self.env.engine).__name__
+        library = ", ".join(self.env.task.clip_names[:5])
+        more = len(self.env.task.clip_names) - 5
+        print(
+            f"{engine} on {self.env.device}: {self.env.num_envs} x "
+            f"{self.env.engine.character.name}, {self.method.name}, clips {library}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+        for name, spec in self.env.groups.items():
+            parts = ", ".join(f"{label} {width}" for label, width in spec.parts)
+            print(f"  observes {name} [{spec.size}]: {parts}")
+        print(f"  acts [{self.env.action_size}] at {1 / self.env.dt:g} Hz; writes {self.folder}")
+        if trainer.counters.samples:
+            print(f"  goes on after {trainer.counters.samples:,} samples")
+        elif self.resume not in (None, "auto"):
+            print(f"  {self.resume} has no checkpoint yet: starts from the beginning")
+
+    def _checkpoint_to_resume(self) -> Optional[Path]:
+        if self.resume is None:
+            return None
+        if self.resume == "auto" or Path(self.resume).is_dir():
+            return self.checkpoints.newest()
+        return Path(self.resume)
+
+    def _check_needs(self) -> None:
+        missing = self.method.needs - self.env.task.provides
+        if missing:
+            raise IncompatibleParts(
+                f"method '{self.method.name}' needs {', '.join(sorted(missing))}, which task "
+                f"{type(self.env.task).__name__} does not provide"
+            )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "character": self.env.engine.character.name,
+            "method": self.method.name,
+            "clips": list(self.env.task.clip_names),
+            "engine": type(self.env.engine).__name__,
+            "num_envs": self.env.num_envs,
+            "steps per iteration": self.algo.steps,
+            "observation sizes": {name: spec.size for name, spec in self.env.groups.items()},
+            "action size": self.env.action_size,
+            "network": sum(p.numel() for p in self.policy.parameters()),
+            "algorithm": [
+                node["_target_"]
+                for node in (self.config["algo"], *self.config["algo"].values())
+                if isinstance(node, Mapping)
+            ],
+        }
+
+    def _report_facts(self, samples: int) -> dict[str, Any]:
+        return {
+            "method": self.method.name,
+            "character": self.env.engine.character.name,
+            "seed": self.config["seed"],
+            "samples": samples,
+        }
+
+
+class LoadedRun:
+    """A trained policy and fresh environments of its kind, from a run folder.
+
+    Attributes:
+        folder: of the run. config: its resolved config, plain.
+        checkpoint: which one was loaded. samples: how many it had seen.
+        policy, env: ready to step, pose termination off.
+        generator: of the env's clips and start times.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        num_envs: int,
+        checkpoint: Optional[Path] = None,
+        motion: Any = None,
+        seed: int = 0,
+        random_start: bool = True,
+    ) -> None:
+        from omegaconf import OmegaConf
+
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            hint = closest_beside(self.folder)
+            raise RunError(f"there is no run folder {self.folder} (run=...).{hint}")
+        saved = check_config(saved_config(self.folder))
+        self.config = OmegaConf.to_container(saved, resolve=True)
+        if motion is not None:
+            self.config["motion"] = motion
+        newest = checkpoint or Checkpoints(self.folder / "checkpoints").newest()
+        if newest is None:
+            raise RunError(f"run {self.folder} has no checkpoint yet in checkpoints/")
+        self.checkpoint: Path = newest
+        state = checkpoints.read(self.checkpoint)
+        self.samples: int = state["samples"]
+        character: Character = make(self.config["character"])
+        self.config["task"] = {**self.config["task"], "random_start": random_start}
+        self.evaluator = build_evaluator(self.config, character, num_envs, seed=seed)
+        self.env = self.evaluator.env
+        self.generator = self.evaluator.generator
+        self.policy = build_policy(self.config, self.env)
+        checkpoints.check_same_run(
+            self.checkpoint,
+            state["facts"],
+            {
+                "character": character.name,
+                "observation sizes": {n: s.size for n, s in self.env.groups.items()},
+                "action size": self.env.action_size,
+            },
+        )
+        try:
+            self.policy.load_state_dict(state["policy"])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CheckpointError(
+                f"checkpoint {self.checkpoint} does not fit the networks (model) that config.yaml "
+                f"of run {self.folder} describes: {reason}"
+            ) from error
+
+
+def build_env(
+    config: Node,
+    character: Character,
+    num_envs: int,
+    seed: int,
+    **task_settings: Any,
+) -> Env:
+    """Engine, clips, task and actions of a config.
+
+    Args:
+        seed: of the task's random stream.
+        task_settings: override keys of the task's node.
+    """
+    entries = resolve_motions(config["motion"], character)
+    engine_node, device = dict(config["engine"]), config["device"]
+    if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
+        engine_node["device"] = device
+    engine = make(engine_node, character=character, num_envs=num_envs)
+    if device != "auto" and torch.device(device).type != engine.device.type:
+        raise ConfigError(
+            f"device={device}: {type(engine).__name__} runs on the {engine.device.type} only; use "
+            "device=auto or another engine"
+        )
+    library = MotionLibrary(character, entries, engine.device)
+    task = make(
+        {**config["task"], **task_settings},
+        character=character,
+        library=library,
+        num_envs=num_envs,
+        control_dt=engine.control_dt,
+        generator=seeding.generator(seed, engine.device),
+    )
+    actions = make(
+        config["action"],
+        character=character,
+        control_mode=engine.control_mode,
+        device=engine.device,
+    )
+    return Env(engine, task, actions)
+
+
+def build_policy(config: Node, env: Env) -> Policy:
+    """The networks of a config, untrained, on the environment's device."""
+    policy: Policy = make(config["model"], groups=env.groups, action_size=env.action_size)
+    return policy.to(env.device)
+
+
+def build_evaluator(
+    config: Node,
+    character: Character,
+    episodes: int,
+    *,
+    num_envs: Optional[int] = None,
+    seed: Optional[int] = None,
+) -> Evaluator:
+    """Judges policies on its own environments, with pose termination off.
+
+    Args:
+        episodes: how many per evaluation.
+        num_envs: side by side; as many as episodes unless given.
+        seed: of start times; the config's unless given.
+    """
+    start: int = config["evaluation"]["seed"] if seed is None else seed
+    judged = {key: False for key in ("pose_termination",) if key in config["task"]}
+    env = build_env(config, character, num_envs or episodes, start, **judged)
+    return Evaluator(env, env.task.generator, start, episodes)

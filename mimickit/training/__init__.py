@@ -1,0 +1,1 @@
+"""Training: the loop over protocols, checkpoints, and what makes a run traceable."""

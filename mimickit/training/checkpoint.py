@@ -1,0 +1,155 @@
+"""Checkpoints: everything a run needs to go on bit for bit, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+from mimickit.errors import CheckpointError
+
+VERSION = 1
+BEST = "best.pt"
+TEMPORARY = "unfinished.tmp"  # one name for all, so that what a kill leaves is written over
+_NAME = re.compile(r"checkpoint_(\d{12})\.pt")
+_KEYS = ("version", "samples", "config", "facts", "run", "policy")
+
+
+class Checkpoints:
+    """The checkpoints in one folder, named by samples; the newest few and the best are kept.
+
+    Args:
+        folder: is created when first written to.
+        keep: how many of the newest to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        if keep < 1:
+            raise CheckpointError(f"training.keep_checkpoints must be at least 1, got {keep}")
+        self.folder = folder
+        self.keep = keep
+
+    def paths(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def newest(self) -> Optional[Path]:
+        """The newest complete checkpoint, if any."""
+        paths = self.paths()
+        return paths[-1] if paths else None
+
+    def save(self, state: dict[str, Any]) -> Path:
+        """Write one atomically, then drop those that are too old."""
+        path = self.folder / f"checkpoint_{state['samples']:012d}.pt"
+        write(path, state)
+        for old in self.paths()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Write the best one so far atomically."""
+        write(self.folder / BEST, state)
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint so that `path` is at any moment absent, the old one or the new one.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    temporary = path.parent / TEMPORARY
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save({"version": VERSION, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # the second is torch's for a full disk
+        raise CheckpointError(
+            f"cannot write checkpoint {path}: {_first_line(error)}; is there space left?"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):  # it is gone, or its folder is no folder
+            temporary.unlink()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Load a checkpoint; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or another version wrote it.
+    """
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.pt")) if path.parent.is_dir() else []
+        raise CheckpointError(
+            f"there is no checkpoint {path} (resume or checkpoint); beside it: "
+            f"{', '.join(near) or 'none'}"
+        )
+    try:
+        _check_sums(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {_first_line(error)}") from None
+    except pickle.UnpicklingError as error:
+        # torch's own message advises to read the file all the same.
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it asks for {wanted.group(1)} and may be hostile" if wanted else "no plain data"
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this package, or is damaged: {reason}"
+        ) from None
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this package, or is damaged: {_first_line(error)}"
+        ) from None
+    except Exception as error:  # damaged files make the unpickler stumble in many ways
+        raise CheckpointError(f"checkpoint {path} is damaged: {_first_line(error)}") from error
+    if not isinstance(state, dict) or any(key not in state for key in _KEYS):
+        raise CheckpointError(f"{path} is not a checkpoint of this package")
+    if state["version"] != VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has version {state['version']}, this package reads {VERSION}"
+        )
+    return state
+
+
+def check_same_run(path: Path, saved: dict[str, Any], present: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose tensors would not fit, naming what differs.
+
+    Args:
+        saved, present: facts of the checkpoint's and of this run, by name.
+
+    Raises:
+        CheckpointError: a fact differs.
+    """
+    for fact, value in present.items():
+        if saved.get(fact) != value:
+            raise CheckpointError(
+                f"checkpoint {path} is of another run: its {fact} is {_short(saved.get(fact))}, "
+                f"here it is {_short(value)}"
+            )
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the file's checksums, which torch does not, so that no flipped bit passes."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise zipfile.BadZipFile(f"{broken} does not match its checksum")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else f"{text[:120]}..."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

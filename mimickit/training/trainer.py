@@ -1,0 +1,267 @@
+"""The training loop: collect, learn, evaluate, log, save, until the sample budget is spent."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from mimickit.algos.algo import Algo
+from mimickit.algos.rollout import Rollout
+from mimickit.envs.env import Env
+from mimickit.errors import RunError
+from mimickit.evaluation.evaluator import Evaluator
+from mimickit.loggers.logger import Logger
+from mimickit.methods import Method
+from mimickit.models.policy import Policy
+from mimickit.state import Done
+from mimickit.training.checkpoint import Checkpoints, check_same_run
+from mimickit.training.episodes import EpisodeStatistics
+from mimickit.training.progress import ProgressBar, Stopwatch
+
+
+@dataclass
+class Counters:
+    """How far a run is; part of every checkpoint."""
+
+    samples: int = 0
+    iterations: int = 0
+    wall_s: float = 0.0  # training time, interruptions left out
+    best_score: float = float("-inf")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """When to do what.
+
+    Attributes:
+        max_samples: train until at least this many control steps, over all envs.
+        evaluate_every: samples between evaluations.
+        checkpoint_every_s: wall seconds between checkpoints.
+        progress: show a progress bar on a terminal.
+    """
+
+    max_samples: int
+    evaluate_every: float
+    checkpoint_every_s: float
+    progress: bool = True
+
+
+@dataclass
+class _Stop:
+    """Whether somebody asked the run to end early."""
+
+    signal: Optional[str] = None
+
+
+@dataclass
+class Trainer:
+    """Trains one policy; see `train`.
+
+    Attributes:
+        noise: generator of the exploration noise.
+        config: of the whole run, kept in every checkpoint.
+        facts: sizes and names that a checkpoint must share with the run that loads it.
+    """
+
+    env: Env
+    policy: Policy
+    algo: Algo
+    method: Method
+    evaluator: Evaluator
+    logger: Logger
+    checkpoints: Checkpoints
+    settings: TrainerSettings
+    noise: torch.Generator
+    config: dict[str, Any]
+    facts: dict[str, Any]
+    counters: Counters = field(default_factory=Counters)
+
+    def __post_init__(self) -> None:
+        env = self.env
+        self.rollout = Rollout(
+            self.algo.steps, env.num_envs, env.groups, env.action_size, env.device
+        )
+        self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device)
+
+    def train(self) -> bool:
+        """Train until the budget is spent; False if a signal ended it early.
+
+        Either way the last checkpoint holds where it stopped.
+
+        Raises:
+            RunError: numbers stopped being finite; the last good checkpoint is kept.
+        """
+        counters, watch = self.counters, Stopwatch()
+        last_checkpoint, last_row = time.monotonic(), time.perf_counter()
+        budget = self.settings.max_samples
+        with closing(self.logger), _ends_early() as stop, ProgressBar(
+            budget, counters.samples, self.settings.progress
+        ) as bar:
+            while counters.samples < budget and stop.signal is None:
+                metrics = self.iterate(watch)
+                if self._evaluation_is_due():
+                    with watch.phase("evaluate"):
+                        metrics.update(self._evaluate())
+                seconds = watch.reset()
+                now = time.perf_counter()  # everything since the last row, saving included
+                counters.wall_s, last_row = counters.wall_s + now - last_row, now
+                metrics.update({f"time/{name}_s": value for name, value in seconds.items()})
+                busy = seconds["simulate"] + seconds["learn"]
+                metrics["time/samples_per_s"] = self.rollout.samples / busy
+                metrics["time/wall_s"] = counters.wall_s
+                self.logger.log(metrics, counters.samples)
+                bar.update(
+                    counters.samples, self.rollout.samples / busy, seconds, _headline(metrics)
+                )
+                if "evaluate" in seconds:
+                    bar.say(f"{counters.samples:>13,} samples  {_headline(metrics)}")
+                if time.monotonic() - last_checkpoint >= self.settings.checkpoint_every_s:
+                    self.save()
+                    last_checkpoint = time.monotonic()
+        self.save()
+        return stop.signal is None
+
+    def save(self) -> Path:
+        """Write a checkpoint of everything the run depends on."""
+        return self.checkpoints.save(self._state())
+
+    def load(self, state: dict[str, Any], path: Path) -> None:
+        """Go on exactly where a checkpoint was written.
+
+        Raises:
+            CheckpointError: it is of a run that this one cannot continue.
+        """
+        check_same_run(path, state["facts"], self.facts)
+        run = state["run"]
+        self.policy.load_state_dict(state["policy"])
+        self.algo.load_state_dict(run["algo"])
+        self.method.load_state_dict(run["method"])
+        self.env.load_state_dict(run["env"])
+        self.episodes.load_state_dict(run["episodes"])
+        self.noise.set_state(run["noise"])
+        self.counters = Counters(**run["counters"])
+        self.logger.resume(self.counters.samples)
+
+    def iterate(self, watch: Stopwatch) -> dict[str, float]:
+        """One iteration: T steps of all envs, then one update of everything that learns."""
+        counters, rollout = self.counters, self.rollout
+        with watch.phase("simulate"):
+            self._collect()
+        with watch.phase("learn"):
+            tensors = self.method.reward(rollout)
+            self.episodes.add(rollout.reward, rollout.done)
+            progress = min(1.0, counters.samples / self.settings.max_samples)
+            tensors.update(self.algo.update(rollout, self.method.actor_terms(), progress))
+            tensors.update(self.method.update(rollout))
+            self.policy.update_normalizers(
+                {name: group[: rollout.steps] for name, group in rollout.obs.items()}
+            )
+            counters.samples += rollout.samples
+            counters.iterations += 1
+            metrics = _to_floats(tensors)
+        self._check_finite(metrics)
+        metrics.update(self.episodes.flush())
+        metrics["train/iterations"] = counters.iterations
+        metrics["train/divergences"] = float(self.env.divergences)
+        return metrics
+
+    @torch.no_grad()
+    def _collect(self) -> None:
+        env, rollout = self.env, self.rollout
+        obs = env.obs
+        for t in range(rollout.steps):
+            action, log_prob = self.policy.act(obs, self.noise)
+            step = env.step(action)
+            rollout.record(t, obs, action, log_prob, step)
+            ended = step.done != int(Done.NULL)
+            obs = env.reset(ended) if bool(ended.any()) else step.obs
+        rollout.finish(obs)
+
+    def _evaluation_is_due(self) -> bool:
+        """Whether the last iteration reached or crossed a multiple of the period."""
+        period, now = self.settings.evaluate_every, self.counters.samples
+        return now // period > (now - self.rollout.samples) // period
+
+    def _evaluate(self) -> dict[str, float]:
+        overall = self.evaluator.run(self.policy)["overall"]
+        if overall["return"] > self.counters.best_score:
+            self.counters.best_score = overall["return"]
+            self.checkpoints.save_best(self._state())
+        return {f"eval/{name}": value for name, value in overall.items() if name != "episodes"}
+
+    def _check_finite(self, metrics: dict[str, float]) -> None:
+        """Stop before anything that is not a number reaches a checkpoint."""
+        sums = torch.stack([t.sum().double() for t in self.policy.state_dict().values()])
+        bad = [
+            name for name, value in metrics.items() if value != value or abs(value) == float("inf")
+        ]
+        if bad or not bool(sums.isfinite().all()):
+            newest = self.checkpoints.newest()
+            raise RunError(
+                f"iteration {self.counters.iterations}: "
+                f"{', '.join(bad) or 'a weight or a mean observation'} is no longer a finite "
+                f"number; the last good checkpoint is {newest or 'none yet'}. Lower the learning "
+                "rates (algo.actor_optimizer.lr, algo.critic_optimizer.lr), or look at the clip "
+                "with scripts/view_motion.py"
+            )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "samples": self.counters.samples,
+            "config": self.config,
+            "facts": self.facts,
+            "policy": self.policy.state_dict(),
+            "run": {
+                "algo": self.algo.state_dict(),
+                "method": self.method.state_dict(),
+                "env": self.env.state_dict(),
+                "episodes": self.episodes.state_dict(),
+                "noise": self.noise.get_state(),
+                "counters": vars(self.counters).copy(),
+            },
+        }
+
+
+@contextmanager
+def _ends_early() -> Iterator[_Stop]:
+    """Let the first Ctrl-C or SIGTERM end the run after its iteration; a second one at once."""
+    stop = _Stop()
+
+    def handler(number: int, _: object) -> None:
+        if stop.signal is not None:
+            raise KeyboardInterrupt
+        stop.signal = signal.Signals(number).name
+
+    try:
+        previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever runs us there stops us by other means
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def _to_floats(tensors: dict[str, Tensor]) -> dict[str, float]:
+    """One transfer from the device for all metrics."""
+    values = torch.stack([value.detach().double().reshape(()) for value in tensors.values()])
+    return dict(zip(tensors, values.tolist()))
+
+
+def _headline(metrics: dict[str, float]) -> str:
+    text = f"return {metrics['train/return']:.3g}"
+    if "eval/success_rate" in metrics:
+        text += f"  succeeds {100 * metrics['eval/success_rate']:.0f}%"
+    if "eval/position_error_m" in metrics:
+        text += f"  position error {metrics['eval/position_error_m']:.3f} m"
+    return text

@@ -1,0 +1,241 @@
+"""Checkpoints: whole or not at all, only ours, only of this run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import zipfile
+
+import pytest
+import torch
+
+from mimickit.errors import CheckpointError
+from mimickit.training import checkpoint
+from mimickit.training.checkpoint import Checkpoints, check_same_run, read, write
+
+
+def state(samples=64, value=1.0):
+    return {
+        "samples": samples,
+        "config": {"seed": 0, "motion": ["walk", "run"], "resume": None},
+        "facts": {"character": "humanoid"},
+        "policy": {"weight": torch.full((50, 10), value)},
+        "run": {"counters": {"samples": samples, "best_score": float("-inf")}},
+    }
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "checkpoint_000000000064.pt"
+    write(path, state())
+    return path
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_reads_what_was_written(saved):
+    loaded = read(saved)
+    assert loaded.pop("version") == checkpoint.VERSION
+    assert torch.equal(loaded["policy"].pop("weight"), torch.ones(50, 10))
+    assert loaded == {**state(), "policy": {}}
+
+
+def test_keeps_the_newest_few_and_the_best(tmp_path):
+    store = Checkpoints(tmp_path / "checkpoints", keep=2)
+    store.save_best(state(10))
+    for samples in (10, 20, 999, 1000):
+        store.save(state(samples))
+    assert [p.name for p in store.paths()] == [
+        "checkpoint_000000000999.pt",
+        "checkpoint_000000001000.pt",
+    ]
+    assert names(store.folder)[0] == checkpoint.BEST
+    assert read(store.folder / checkpoint.BEST)["samples"] == 10
+    assert store.newest() == store.paths()[-1]
+
+
+def test_folder_is_made_when_first_written_to(tmp_path):
+    store = Checkpoints(tmp_path / "a" / "b")
+    assert (store.paths(), store.newest()) == ([], None)
+    assert not (tmp_path / "a").exists()
+    store.save(state())
+    assert store.newest() is not None
+
+
+def test_unfinished_and_foreign_files_are_no_checkpoints(tmp_path):
+    for name in ("checkpoint_000000000064.tmp1", "best.pt", "checkpoint_64.pt", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    assert Checkpoints(tmp_path).newest() is None
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("unexpected pos 832 vs 726")]
+)
+def test_a_failure_while_writing_leaves_the_old_file_and_no_rest(saved, monkeypatch, error):
+    before = saved.read_bytes()
+
+    def half(data, file):
+        file.write(b"half a checkpoint")
+        raise error
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(CheckpointError, match=f"cannot write checkpoint .*{saved.name}"):
+        write(saved, state(value=2.0))
+    assert saved.read_bytes() == before
+    assert names(saved.parent) == [saved.name]
+
+
+def test_a_kill_while_writing_leaves_the_old_file_and_the_next_write_tidies_up(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    class Killed(BaseException):
+        pass
+
+    def half(data, file):
+        file.write(b"half a checkpoint")
+        raise Killed
+
+    def killed_before_tidying(path):
+        raise Killed
+
+    store = Checkpoints(saved.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half)
+        patch.setattr(type(saved), "unlink", killed_before_tidying)
+        with pytest.raises(Killed):
+            store.save(state(128))
+    assert saved.read_bytes() == before
+    assert store.newest() == saved
+    assert len(names(saved.parent)) == 2
+    store.save(state(192))
+    assert names(saved.parent) == [saved.name, "checkpoint_000000000192.pt"]
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match=r"cannot write checkpoint .*file/checkpoint_"):
+        Checkpoints(tmp_path / "file").save(state())
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_missing_checkpoint_lists_its_neighbours(saved):
+    with pytest.raises(
+        CheckpointError, match=r"there is no checkpoint .*x\.pt .*_000000000064\.pt"
+    ):
+        read(saved.parent / "x.pt")
+    with pytest.raises(CheckpointError, match="beside it: none"):
+        read(saved.parent / "nowhere" / "x.pt")
+
+
+class Hostile:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("how", ["torch.save", "pickle"])
+def test_a_hostile_file_is_refused_and_runs_nothing(tmp_path, how):
+    path, trap = tmp_path / "hostile.pt", tmp_path / "trap"
+    if how == "pickle":
+        path.write_bytes(pickle.dumps({"version": 1, "run": Hostile(trap)}))
+    else:
+        torch.save({**state(), "version": 1, "run": Hostile(trap)}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this package, or is damaged"):
+        read(path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.9, -1])
+def test_a_truncated_file_is_called_damaged(saved, kept):
+    data = saved.read_bytes()
+    end = int(len(data) * kept) if isinstance(kept, float) else kept
+    saved.write_bytes(data[:end])
+    with pytest.raises(CheckpointError, match=r"checkpoint_000000000064\.pt is .*damaged"):
+        read(saved)
+
+
+def test_flipped_bits_are_found_or_harmless(saved):
+    # torch.load alone takes a flipped bit within a weight for a weight.
+    data, rng, refused = saved.read_bytes(), random.Random(0), 0
+    for _ in range(150):
+        broken = bytearray(data)
+        broken[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        saved.write_bytes(broken)
+        try:
+            assert torch.equal(read(saved)["policy"]["weight"], torch.ones(50, 10))
+        except CheckpointError:
+            refused += 1
+    assert refused > 60  # half of so small a file is padding and dates
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", b"\x80\x04garbage", b"PK\x03\x04" + b"\x00" * 100, b"\x00" * 4096],
+)
+def test_a_foreign_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.pt"
+    path.write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=r"x\.pt is not a checkpoint of this package, or is damaged"
+    ):
+        read(path)
+
+
+def test_a_foreign_archive_is_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(CheckpointError, match=r"x\.pt is"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weights": 1}, torch.ones(3)])
+def test_other_torch_files_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=r"x\.pt is not a checkpoint of this package$"):
+        read(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("key", ["samples", "config", "facts", "policy", "run"])
+def test_a_checkpoint_that_lacks_something_is_refused(tmp_path, key):
+    whole = {**state(), "version": checkpoint.VERSION}
+    torch.save({k: v for k, v in whole.items() if k != key}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of this package"):
+        read(tmp_path / "x.pt")
+
+
+def test_another_version_names_both(tmp_path):
+    torch.save({**state(), "version": 99}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=r"x\.pt has version 99, this package reads 1"):
+        read(tmp_path / "x.pt")
+
+
+def test_a_checkpoint_of_another_run_names_the_fact_and_both_sides(saved):
+    here = {"character": "humanoid", "action size": 28}
+    check_same_run(saved, {**here, "more": 1}, here)
+    with pytest.raises(
+        CheckpointError, match="of another run: its action size is 29, here it is 28"
+    ):
+        check_same_run(saved, {**here, "action size": 29}, here)
+    with pytest.raises(CheckpointError, match="its character is g1, here it is humanoid"):
+        check_same_run(saved, {"character": "g1"}, here)
+
+
+def test_long_facts_are_shortened_in_the_message(saved):
+    with pytest.raises(CheckpointError) as raised:
+        check_same_run(saved, {"clips": [f"clip_{i}" for i in range(999)]}, {"clips": ["walk"]})
+    assert "here it is ['walk']" in str(raised.value)
+    assert "clip_0" in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_keeping_none_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"training\.keep_checkpoints must be at least 1"):
+        Checkpoints(tmp_path, keep=0)
