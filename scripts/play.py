@@ -1,0 +1,93 @@
+"""Show what a trained policy does, with its reference as a ghost: film, page, window.
+
+Further arguments, with their defaults: checkpoint=null (the newest), motion=null (the run's),
+episodes=1, seed=0, random_start=false, beside=0 (from the character to its ghost [m]),
+out=FOLDER/play.mp4, html=false (true, or a file), window=auto (where there is a display),
+size=854x480.
+Usage: python scripts/play.py run=FOLDER [motion=CLIP] [episodes=3] [html=true]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimickit import launch
+from mimickit.launch.arguments import REQUIRED, read_arguments, true_or_false, whole_number
+
+if TYPE_CHECKING:
+    from mimickit.run import LoadedRun
+    from mimickit.viewers import Frame
+
+OWN = {
+    "run": REQUIRED,
+    "checkpoint": None,
+    "motion": None,
+    "episodes": 1,
+    "seed": 0,
+    "random_start": False,
+    "beside": 0.0,
+}
+
+
+@launch.friendly_errors()
+def main() -> None:
+    """Play episodes of one run with its best actions, without noise."""
+    from mimickit.viewers.arguments import DRAWING, draw, number
+
+    values = read_arguments(sys.argv[1:], {**OWN, **DRAWING}, str(__doc__))
+    episodes, beside = whole_number(values, "episodes"), number(values, "beside")
+    from mimickit.run import LoadedRun
+
+    run = LoadedRun(
+        Path(str(values["run"])),
+        num_envs=1,
+        checkpoint=Path(str(values["checkpoint"])) if values["checkpoint"] else None,
+        motion=values["motion"],
+        seed=whole_number(values, "seed", least=0),
+        random_start=true_or_false(values, "random_start"),
+    )
+    character, fps = run.env.engine.character, 1.0 / run.env.dt
+    most = episodes * run.env.max_steps
+    frames = recording(run, episodes, beside)
+    for path in draw(character, frames, fps, values, run.folder / "play.mp4", most):
+        print(path)
+
+
+def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
+    """Episodes, one after the other, each to its end or its time limit.
+
+    Args:
+        beside: from the character to its ghost, sideways [m].
+    """
+    import torch
+
+    from mimickit.evaluation.tracking import position_error
+    from mimickit.state import Done
+    from mimickit.viewers import Frame, moved
+
+    env, task = run.env, run.env.task
+    for _ in range(episodes):
+        obs = env.reset_all()
+        ended = False
+        steps = 0
+        while not ended:
+            with torch.no_grad():
+                step = env.step(run.policy.act_deterministic(obs))
+            obs, steps = step.obs, steps + 1
+            done = int(step.done[0])
+            ended = done != Done.NULL
+            text = f"{task.clip_names[int(task.clips[0])]}\n{steps * env.dt:.2f} s"
+            reference = task.reference if "reference" in task.provides else None
+            if reference is not None:
+                reference = reference.clone()
+                text += f", position error {float(position_error(env.state, reference)):.3f} m"
+                reference = moved(reference, (0.0, beside, 0.0))
+            text += "\nfailed" if done == Done.FAIL else ""
+            yield Frame(env.state.clone(), reference, text)
+
+
+if __name__ == "__main__":
+    main()
