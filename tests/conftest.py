@@ -19,6 +19,8 @@ ENGINES = {"mujoco": "mujoco", "mujoco_warp": "mujoco_warp", "newton": "newton"}
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("default")
 
+torch.set_num_threads(1)  # threads that wait for each other cost tiny networks most of their time
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, and say why."""

@@ -21,7 +21,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mimickit.errors import ConfigError, MimicKitError, RunError, UnknownName, closest
+from mimickit.errors import (
+    ConfigError,
+    MimicKitError,
+    RunError,
+    UnknownName,
+    closest,
+    closest_beside,
+)
+from mimickit.launch import folders
 from mimickit.launch.building import is_first_rank
 from mimickit.launch.checks import check_config
 from mimickit.launch.composing import SAVED_CONFIG, register, store_saved_config
@@ -95,7 +103,9 @@ class Job:
             self.raised.append(error)
             raise
         finally:
-            remove_if_empty(Path(hydra_cfg.runtime.output_dir))
+            if hydra_cfg.mode is RunMode.MULTIRUN:
+                with contextlib.suppress(OSError):  # something was written there
+                    Path(hydra_cfg.runtime.output_dir).rmdir()
 
 
 def check_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
@@ -139,6 +149,7 @@ def run_program(job: Job, config_name: str) -> None:
             raise
         raise explain(error, overrides, name) from error
     finally:
+        folders.remove_unused()
         sys.argv = old_argv
         os.environ.pop(FULL_ERROR)
         if old_full is not None:
@@ -223,9 +234,7 @@ def find_run(path: Path) -> Path:
         RunError: there is none.
     """
     if not path.exists():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = closest(path.name, siblings)
-        hint = f" Closest: {', '.join(near)}." if near else ""
+        hint = closest_beside(path)
         raise RunError(f"resume={path}: there is no such file or folder.{hint}")
     for folder in (path, *list(path.parents)[:3]):
         if (folder / SAVED_CONFIG).is_file():
@@ -239,15 +248,3 @@ def quoted(text: str) -> str:
     """`text` as Hydra's override grammar reads any text."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder in which nothing was written, and empty folders around it in outputs/."""
-    outputs = Path("outputs").resolve()
-    for path in (folder, *folder.resolve().parents):
-        if path != folder and outputs not in path.parents:
-            return
-        try:
-            path.rmdir()
-        except OSError:  # it holds something, or is gone
-            return

@@ -41,7 +41,8 @@ def read_arguments(
             values[name] = text
     missing = [name for name, value in values.items() if value is REQUIRED]
     if missing:
-        raise ConfigError(f"{missing[0]}=... is needed. {usage.strip().splitlines()[-1].strip()}")
+        line = " ".join(usage[max(0, usage.find("Usage:")) :].split())
+        raise ConfigError(f"{missing[0]}=... is needed. {line}")
     return values
 
 
@@ -54,6 +55,18 @@ def whole_number(values: Mapping[str, Any], name: str, least: int = 1) -> int:
     value = values[name]
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {value}")
+    return value
+
+
+def true_or_false(values: Mapping[str, Any], name: str) -> bool:
+    """The value of an argument that must be true or false.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    value = values[name]
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value}")
     return value
 
 

@@ -16,7 +16,16 @@ from mimickit.errors import ConfigError, UnknownName, closest, unknown_name_mess
 from mimickit.launch.messages import explain
 
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
-NUMBERS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+# What a parameter's annotation begins with, and what a person calls it.
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "Sequence": "a list",
+    "Mapping": "a mapping",
+}
+PLAIN = {"bool": bool, "str": str, "Sequence": list, "Mapping": dict}
 # What no run can do without.
 NEEDED = ("engine", "character", "task", "action", "method", "algo", "model", "motion")
 # Whole numbers, which may be written as 2e6, and the least that makes sense.
@@ -130,20 +139,22 @@ def checked_value(key: str, value: Any, parameter: inspect.Parameter) -> Optiona
     """The integer to put for a whole float, or None where `value` stays as it is.
 
     Raises:
-        ConfigError: the parameter is annotated as a number or bool, and `value` is none.
+        ConfigError: the parameter is annotated as one of `KINDS`, and `value` is none.
     """
     annotation = parameter.annotation
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    optional = re.fullmatch(r"Optional\[(\w+)\]", name)
-    name = optional.group(1) if optional else name
-    if name not in NUMBERS or (value is None and (optional or parameter.default is None)):
+    optional = re.fullmatch(r"Optional\[(.+)\]", name)
+    name = (optional.group(1) if optional else name).split("[")[0]
+    if name not in KINDS or (value is None and (optional or parameter.default is None)):
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name == "int" and isinstance(value, float) and value.is_integer():
         return int(value)
-    fits = {"int": is_number and isinstance(value, int), "float": is_number}
-    if not fits.get(name, isinstance(value, bool)):
-        raise ConfigError(f"{key}={value}: {NUMBERS[name]} is needed")
+    fits = is_number and (name == "float" or isinstance(value, int))
+    if name in PLAIN:
+        fits = isinstance(value, PLAIN[name])
+    if not fits:
+        raise ConfigError(f"{key}={value}: {KINDS[name]} is needed")
     return None
 
 

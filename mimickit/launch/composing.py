@@ -106,7 +106,10 @@ def compose(overrides: Sequence[str] = (), folder: Optional[Union[str, Path]] = 
         with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name=name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise explain(error, list(overrides), name) from error
+        ours = explain(error, list(overrides), name)
+        if folder is not None and not overrides:  # so it is what was saved
+            ours = type(ours)(f"{Path(folder) / SAVED_CONFIG}: {ours}")
+        raise ours from error
     make_whole(cfg)
     return cfg
 

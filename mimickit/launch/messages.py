@@ -192,10 +192,11 @@ def optional_settings(key: str, overrides: Sequence[str], config_name: str) -> l
 def node_at(key: str, overrides: Sequence[str], config_name: str) -> Any:
     """The node at a key, of the config composed with only those overrides that choose a group."""
     groups = [o for o in overrides if Path(CONF, o.split("=")[0].lstrip("+~")).is_dir()]
-    for chosen in (groups, []):
+    # The last for a saved config that is itself at fault.
+    for name, chosen in ((config_name, groups), (config_name, []), ("run", [])):
         try:
             with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-                cfg = hydra.compose(config_name, list(chosen), return_hydra_config=True)
+                cfg = hydra.compose(name, list(chosen), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError):
             continue
         return OmegaConf.select(cfg, key) if key else cfg
