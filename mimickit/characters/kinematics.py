@@ -107,11 +107,13 @@ class Kinematics:
         local = quat_multiply(self._rotations[1:], joint_rot)
         pos, rot = root_pos.unsqueeze(-2), root_rot.unsqueeze(-2)
         for (bodies, _), parents in zip(self._levels, self._parent_in_stack):
-            parent_rot = rot[..., parents, :]
-            level_pos = pos[..., parents, :] + quat_rotate(parent_rot, self._offsets[bodies])
-            level_rot = quat_multiply(parent_rot, local[..., bodies - 1, :])
+            parent_rot = rot.index_select(-2, parents)
+            level_pos = pos.index_select(-2, parents) + quat_rotate(
+                parent_rot, self._offsets[bodies]
+            )
+            level_rot = quat_multiply(parent_rot, local.index_select(-2, bodies - 1))
             pos, rot = torch.cat([pos, level_pos], -2), torch.cat([rot, level_rot], -2)
-        return pos[..., self._unstack, :], rot[..., self._unstack, :]
+        return pos.index_select(-2, self._unstack), rot.index_select(-2, self._unstack)
 
     def dof_velocity(self, joint_rot: Tensor, next_joint_rot: Tensor, dt: float) -> Tensor:
         """Dof velocities [..., D] rad/s that turn one pose into the next within dt seconds.

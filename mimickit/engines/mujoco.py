@@ -78,8 +78,8 @@ class MujocoEngine:
         self.device = torch.device("cpu")
         self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
         self._batch = Batch(self.model, num_envs, nthread=threads)
-        # Body poses of the new state; velocities come from qvel, which is never behind.
-        self._new_state_stage = mujoco.mjtStage.mjSTAGE_POS
+        # Nothing that MuJoCo derives from a new state is needed: body poses come from our own
+        # kinematics in half the time, ground forces are those of the last substep.
         self._no_stage = mujoco.mjtStage.mjSTAGE_NONE
         self._bad = [
             int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}"))
@@ -89,8 +89,6 @@ class MujocoEngine:
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
         self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
-        self._body_pos = self._batch.bind("xpos")
-        self._body_rot = self._batch.bind("xquat")
         self._sensors = self._batch.bind("sensordata")
         self._index_joints()
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
@@ -104,12 +102,12 @@ class MujocoEngine:
             np.copyto(self._ctrl, command.numpy())
 
     def step(self) -> None:
-        self._batch.step(nstep=self._substeps, stage=self._new_state_stage)
+        self._batch.step(nstep=self._substeps, stage=self._no_stage)
         diverged = self._blown_up()
         np.copyto(self.diverged.numpy(), diverged)
         if diverged.any():
             # MuJoCo has put these at rest somewhere within the step; this also clears its counters.
-            self._batch.reset(diverged.nonzero()[0], stage=self._new_state_stage)
+            self._batch.reset(diverged.nonzero()[0], stage=self._no_stage)
         self._refresh(slice(None))
         contacts = self._sensors.reshape(self.num_envs, -1, 3)
         np.copyto(self.state.contact_force.numpy(), contacts, casting="same_kind")
@@ -134,7 +132,6 @@ class MujocoEngine:
         vel[:, 3:6] = quat_rotate_inverse(state.root_rot[rows], state.root_ang_vel[rows]).numpy()
         vel[:, 6:] = state.dof_vel.numpy()[rows]
         qvel[rows] = vel
-        self._batch.forward(rows, stage=self._new_state_stage)
         self._refresh(rows)
         self.state.contact_force[rows] = 0.0
         self.diverged[rows] = False
@@ -146,7 +143,6 @@ class MujocoEngine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, field in self._fields.items():
             field[...] = state["worlds"][name].numpy()
-        self._batch.forward(stage=self._new_state_stage)
         self._refresh(slice(None))
         self.state.contact_force.copy_(state["contact_force"])
         self.diverged.zero_()
@@ -189,8 +185,10 @@ class MujocoEngine:
         half = 0.5 * qpos[:, self._hinge_qpos, None]
         joint_rot[everyone, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis
         joint_rot[everyone, self._hinge_joint, 3] = np.cos(half[..., 0])
-        state.body_pos.numpy()[rows] = self._body_pos[rows, 1:]
-        state.body_rot.numpy()[rows] = self._body_rot[rows, 1:][..., _XYZW]
+        body_pos, body_rot = self._kinematics.forward(
+            state.root_pos[rows], state.root_rot[rows], state.joint_rot[rows]
+        )
+        state.body_pos[rows], state.body_rot[rows] = body_pos, body_rot
 
     def _blown_up(self) -> np.ndarray:
         """Where MuJoCo found bad numbers, a command's included, since the last reset, [N] bool."""

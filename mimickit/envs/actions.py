@@ -18,7 +18,6 @@ from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.geometry.quaternion import quat_multiply, quat_twist_angle
 from mimickit.state import CharacterState
 
-
 MAX_CORRECTION = 3.0  # [rad] of a ball joint's target from its reference
 
 

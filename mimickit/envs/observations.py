@@ -38,29 +38,32 @@ def character_spec(joints: int, dofs: int, key_bodies: int, root_height: bool) -
 
 
 def character_obs(
-    state: CharacterState, key_bodies: Tensor, global_frame: bool, root_height: bool
+    state: CharacterState,
+    key_bodies: Tensor,
+    global_frame: bool,
+    root_height: bool,
+    encoding: Optional[Tensor] = None,
 ) -> Tensor:
     """Pose and velocity of the character, without its place on the ground: [N, ...].
 
     Args:
         state: N characters. key_bodies: [K] indices.
         root_height: whether to begin with the root's height above the ground.
+        encoding: of the state, as `encode_pose` gives it, if it is there already.
     """
-    root_rot, root_vel, root_ang_vel = state.root_rot, state.root_vel, state.root_ang_vel
-    key_pos = state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
-    if not global_frame:
-        turn = heading_inverse(root_rot)
-        root_rot = quat_multiply(turn, root_rot)
+    root_vel, root_ang_vel = state.root_vel, state.root_ang_vel
+    turn = None if global_frame else heading_inverse(state.root_rot)
+    if turn is not None:
         root_vel, root_ang_vel = quat_rotate(turn, root_vel), quat_rotate(turn, root_ang_vel)
-        key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
-    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), state.joint_rot], dim=1))
+    pose = encode_pose(state, key_bodies, turn) if encoding is None else encoding
+    joints = 6 + 6 * state.joint_rot.shape[1]
     parts = [
-        rotations[:, 0],
+        pose[:, :6],
         root_vel,
         root_ang_vel,
-        rotations[:, 1:].flatten(1),
+        pose[:, 6:joints],
         state.dof_vel,
-        key_pos.flatten(1),
+        pose[:, joints:],
     ]
     return torch.cat([state.root_pos[:, 2:], *parts] if root_height else parts, dim=-1)
 
@@ -88,7 +91,7 @@ def target_obs(
 
     Args:
         state: N characters. targets: T times N reference states. key_bodies: [K] indices.
-        encodings: of the targets, as `encode_target` gives them, if they are there already.
+        encodings: of the targets, as `encode_pose` gives them, if they are there already.
     """
     turn = None if global_frame else heading_inverse(targets[0].root_rot)
     origin = state.root_pos if global_frame else targets[0].root_pos
@@ -100,24 +103,22 @@ def target_obs(
         parts.append(root_pos[:, :2])
         if root_height:
             parts.append(target.root_pos[:, 2:])
-        parts.append(encodings[i] if encodings else encode_target(target, key_bodies, turn))
+        parts.append(encodings[i] if encodings else encode_pose(target, key_bodies, turn))
     return torch.cat(parts, dim=-1)
 
 
-def encode_target(
-    target: CharacterState, key_bodies: Tensor, turn: Optional[Tensor] = None
-) -> Tensor:
-    """The pose of one target frame, [N, 6 + 6 J + 3 K].
+def encode_pose(state: CharacterState, key_bodies: Tensor, turn: Optional[Tensor] = None) -> Tensor:
+    """Rotations of root and joints, key bodies relative to the root: [N, 6 + 6 J + 3 K].
 
     Args:
         turn: a rotation [N, 4] about z to turn it by; None keeps world axes.
     """
-    root_rot = target.root_rot
-    key_pos = target.body_pos.index_select(1, key_bodies) - target.root_pos.unsqueeze(1)
+    root_rot = state.root_rot
+    key_pos = state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
     if turn is not None:
         root_rot = quat_multiply(turn, root_rot)
         key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
-    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), target.joint_rot], dim=1))
+    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), state.joint_rot], dim=1))
     return torch.cat([rotations.flatten(1), key_pos.flatten(1)], dim=-1)
 
 
@@ -132,7 +133,7 @@ def tracking_error_spec(joints: int, dofs: int, key_bodies: int) -> GroupSpec:
 
 
 def tracking_error_obs(
-    state: CharacterState, reference: CharacterState, key_bodies: Tensor, encoding: Tensor
+    state: CharacterState, reference: CharacterState, encoding: Tensor, reference_encoding: Tensor
 ) -> Tensor:
     """The reference now minus the character, in world axes: [N, 15 + 6 J + 3 K + D].
 
@@ -140,13 +141,13 @@ def tracking_error_obs(
     to subtract, and after normalisation small errors of large motions are hard to see.
 
     Args:
-        state, reference: N each. key_bodies: [K] indices.
-        encoding: of the reference, as `encode_target` gives it.
+        state, reference: N each.
+        encoding, reference_encoding: of both, as `encode_pose` gives them.
     """
     return torch.cat(
         [
             reference.root_pos - state.root_pos,
-            encoding - encode_target(state, key_bodies),
+            reference_encoding - encoding,
             reference.root_vel - state.root_vel,
             reference.root_ang_vel - state.root_ang_vel,
             reference.dof_vel - state.dof_vel,

@@ -11,20 +11,6 @@ from torch import Tensor
 
 IDENTITY = (0.0, 0.0, 0.0, 1.0)
 
-# R(q) e_x and R(q) e_z are quadratic in q. Row 4 * i + j of the matrix holds the factors of
-# q_i * q_j in the six outputs; the constant part is (1, 0, 0, 0, 0, 1).
-_TAN_NORM_FACTORS = torch.zeros(16, 6)
-for _row, _column, _factor in (
-    (5, 0, -2.0), (10, 0, -2.0),  # 1 - 2 (yy + zz)
-    (1, 1, 2.0), (11, 1, 2.0),  # 2 (xy + zw)
-    (2, 2, 2.0), (7, 2, -2.0),  # 2 (xz - yw)
-    (2, 3, 2.0), (7, 3, 2.0),  # 2 (xz + yw)
-    (6, 4, 2.0), (3, 4, -2.0),  # 2 (yz - xw)
-    (0, 5, -2.0), (5, 5, -2.0),  # 1 - 2 (xx + yy)
-):  # fmt: skip
-    _TAN_NORM_FACTORS[_row, _column] = _factor
-_TAN_NORM_OFFSET = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
-
 
 def quat_multiply(a: Tensor, b: Tensor) -> Tensor:
     """Hamilton product a b, the rotation that applies b first. Shapes [..., 4]."""
@@ -129,8 +115,13 @@ def quat_to_tan_norm(q: Tensor) -> Tensor:
 
     Source: MimicKit f8d0d70, observation layout; Zhou et al. 2019 for why it is continuous.
     """
-    products = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
-    return products @ _TAN_NORM_FACTORS.to(q) + _TAN_NORM_OFFSET.to(q)
+    x, y, z, w = q.unbind(-1)
+    x2, y2, z2 = x + x, y + y, z + z
+    xx, yy, zz = x * x2, y * y2, z * z2
+    xy, xz, yz = x * y2, x * z2, y * z2
+    wx, wy, wz = w * x2, w * y2, w * z2
+    parts = [1.0 - yy - zz, xy + wz, xz - wy, xz + wy, yz - wx, 1.0 - xx - yy]
+    return torch.stack(parts, dim=-1)
 
 
 def heading(q: Tensor) -> Tensor:

@@ -116,6 +116,10 @@ class MotionLibrary:
         Returns:
             A state of leading shape [...], world frame of the clip.
         """
+        return self.unpack(self.lookup_rows(clips, times))
+
+    def lookup_rows(self, clips: Tensor, times: Tensor) -> Tensor:
+        """As `lookup`, packed: one fresh row [..., columns] per query, for `unpack`."""
         shape = clips.shape
         clips, times = clips.reshape(-1), times.reshape(-1)
         duration, loops = self.durations[clips], self.loops[clips]
@@ -129,37 +133,45 @@ class MotionLibrary:
             self._table.index_select(0, first), self._table.index_select(0, first + 1), blend
         )
 
-        bodies, joints = self.character.num_bodies, self.character.num_joints
-        rotations = row[:, : self._rotation_width].view(-1, 1 + joints + bodies, 4)
-        rotations = rotations / rotations.norm(dim=-1, keepdim=True)
-        root_pos, offsets, root_vel, root_ang_vel, dof_vel = (row[:, c] for c in self._columns[3:])
-        root_rot, joint_rot, body_rot = rotations.split((1, joints, bodies), dim=1)
-        root_rot = root_rot.squeeze(1)
-        offsets = offsets.view(-1, bodies, 3)
-
+        rotations = row[:, : self._rotation_width].unflatten(-1, (-1, 4))
+        rotations.div_(rotations.norm(dim=-1, keepdim=True))
         if not self._all_loop:
-            moving = (loops | ((times >= 0.0) & (times <= duration))).unsqueeze(-1).to(row)
-            root_vel, root_ang_vel = root_vel * moving, root_ang_vel * moving
-            dof_vel = dof_vel * moving
+            moving = (loops | ((times >= 0.0) & (times <= duration))).unsqueeze(-1)
+            row[:, self._columns[5].start :].mul_(moving)
         if self._turning:
-            turn = quat_from_heading(self._loop_turn[clips] * cycles)
-            root_pos, root_vel = quat_rotate(turn, root_pos), quat_rotate(turn, root_vel)
-            root_ang_vel = quat_rotate(turn, root_ang_vel)
-            root_rot = quat_multiply(turn, root_rot)
-            offsets = quat_rotate(turn.unsqueeze(1), offsets)
-            body_rot = quat_multiply(turn.unsqueeze(1), body_rot)
-        root_pos = root_pos + self._cycle_offset(clips, cycles)
+            self._turn(row, quat_from_heading(self._loop_turn[clips] * cycles))
+        root_pos, offsets = row[:, self._columns[3]], row[:, self._columns[4]]
+        root_pos.add_(self._cycle_offset(clips, cycles))
+        offsets.unflatten(-1, (-1, 3)).add_(root_pos.unsqueeze(1))
+        return row.view(*shape, row.shape[-1])
+
+    def unpack(self, rows: Tensor) -> CharacterState:
+        """The states in rows [..., columns] of `lookup_rows`, as views; contact forces are zero."""
+        root_rot, joint_rot, body_rot, root_pos, body_pos, root_vel, root_ang_vel, dof_vel = (
+            rows[..., columns] for columns in self._columns
+        )
+        body_pos = body_pos.unflatten(-1, (-1, 3))
         return CharacterState(
             root_pos=root_pos,
             root_rot=root_rot,
             root_vel=root_vel,
             root_ang_vel=root_ang_vel,
-            joint_rot=joint_rot,
+            joint_rot=joint_rot.unflatten(-1, (-1, 4)),
             dof_vel=dof_vel,
-            body_pos=root_pos.unsqueeze(1) + offsets,
-            body_rot=body_rot,
-            contact_force=torch.zeros_like(offsets),
-        ).map(lambda t: t.reshape(*shape, *t.shape[1:]))
+            body_pos=body_pos,
+            body_rot=body_rot.unflatten(-1, (-1, 4)),
+            contact_force=torch.zeros_like(body_pos),
+        )
+
+    def _turn(self, row: Tensor, turn: Tensor) -> None:
+        """Turn rows [N, columns] by turn [N, 4] about the origin, in place."""
+        columns = self._columns
+        for vectors in (columns[3], columns[4], columns[5], columns[6]):
+            part = row[:, vectors].unflatten(-1, (-1, 3))
+            part.copy_(quat_rotate(turn.unsqueeze(1), part))
+        for rotations in (columns[0], columns[2]):
+            part = row[:, rotations].unflatten(-1, (-1, 4))
+            part.copy_(quat_multiply(turn.unsqueeze(1), part))
 
     def _cycle_offset(self, clips: Tensor, cycles: Tensor) -> Tensor:
         """Where `cycles` whole cycles lead from the origin, [N, 3] m.

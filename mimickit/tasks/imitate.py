@@ -127,7 +127,9 @@ class Imitate:
         # The reference now and 1, 2, ... span steps ahead, and what the policy sees of each.
         self._ahead = torch.arange(self._span + 1, device=device)
         found = self._look_up(torch.arange(num_envs, device=device), self._ahead)
-        self._frames = [found[:, step].clone() for step in range(self._span + 1)]
+        # `_rows` holds the numbers, `_frames` views of them.
+        self._rows = [found[:, step].clone() for step in range(self._span + 1)]
+        self._frames = [library.unpack(rows) for rows in self._rows]
         self._encodings = [self._encode(frame) for frame in self._frames]
 
     @property
@@ -162,22 +164,25 @@ class Imitate:
     def advance(self) -> None:
         # Every frame moves one place nearer; only the farthest is new.
         self._steps += 1
-        newest = self.library.lookup(
+        newest = self.library.lookup_rows(
             self._clips, self._times(self._start, self._steps + self._span)
         )
-        self._frames = [*self._frames[1:], newest]
-        self._encodings = [*self._encodings[1:], self._encode(newest)]
+        frame = self.library.unpack(newest)
+        self._rows = [*self._rows[1:], newest]
+        self._frames = [*self._frames[1:], frame]
+        self._encodings = [*self._encodings[1:], self._encode(frame)]
 
     def observe(self, state: CharacterState) -> dict[str, Tensor]:
         keys, world, height = self._key_bodies, self._global, self._root_height
-        parts = [observations.character_obs(state, keys, world, height)]
+        encoding = self._encode(state) if world else None
+        parts = [observations.character_obs(state, keys, world, height, encoding)]
         if self._target_steps:
             targets = [self._frames[step] for step in self._target_steps]
             encodings = [self._encodings[step] for step in self._target_steps] if world else None
             parts.append(observations.target_obs(state, targets, keys, world, height, encodings))
-        if self._tracking_error:
+        if self._tracking_error and encoding is not None:
             parts.append(
-                observations.tracking_error_obs(state, self.reference, keys, self._encodings[0])
+                observations.tracking_error_obs(state, self.reference, encoding, self._encodings[0])
             )
         if self._phase is not None:
             phase = self.times / self.library.durations[self._clips]
@@ -250,26 +255,29 @@ class Imitate:
         self.sampler.generator.set_state(state["generator"])
         self._refresh(torch.arange(len(self._clips), device=self._clips.device))
 
-    def _refresh(self, rows: Tensor) -> None:
-        """Look up all frames of some envs anew."""
-        found = self._look_up(rows, self._ahead)
-        for step, (frame, encoding) in enumerate(zip(self._frames, self._encodings)):
-            for name, buffer in vars(frame).items():
-                buffer[rows] = getattr(found, name)[:, step]
-            encoding[rows] = self._encode(found[:, step])
+    def _refresh(self, envs: Tensor) -> None:
+        """Look up all frames of some envs [E] anew."""
+        if len(envs) == 0:
+            return
+        found = self._look_up(envs, self._ahead)
+        encodings = self._encode(self.library.unpack(found.flatten(0, 1)))
+        encodings = encodings.view(*found.shape[:2], -1)
+        for step, (rows, encoding) in enumerate(zip(self._rows, self._encodings)):
+            rows.index_copy_(0, envs, found[:, step])
+            encoding.index_copy_(0, envs, encodings[:, step])
 
-    def _look_up(self, rows: Tensor, ahead: Tensor) -> CharacterState:
-        """Some envs' references [rows, ahead] at several numbers of steps ahead."""
-        start, steps = self._start[rows].unsqueeze(-1), self._steps[rows].unsqueeze(-1)
-        clips = self._clips[rows].unsqueeze(-1).expand(-1, len(ahead))
-        return self.library.lookup(clips, self._times(start, steps + ahead))
+    def _look_up(self, envs: Tensor, ahead: Tensor) -> Tensor:
+        """Some envs' references at several numbers of steps ahead, packed [E, ahead, columns]."""
+        start, steps = self._start[envs].unsqueeze(-1), self._steps[envs].unsqueeze(-1)
+        clips = self._clips[envs].unsqueeze(-1).expand(-1, len(ahead))
+        return self.library.lookup_rows(clips, self._times(start, steps + ahead))
 
     def _times(self, start: Tensor, steps: Tensor) -> Tensor:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
         return start + steps * self._dt
 
     def _encode(self, frame: CharacterState) -> Tensor:
-        return observations.encode_target(frame, self._key_bodies)
+        return observations.encode_pose(frame, self._key_bodies)
 
 
 def _check_terms(values: Mapping[str, float], key: str) -> None:
