@@ -6,6 +6,7 @@ live objects it needs beside its own settings. Nothing below this file reads a c
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -77,8 +78,8 @@ class Train:
         self.checkpoints = Checkpoints(self.folder / "checkpoints", training["keep_checkpoints"])
         self._resume_from = self._checkpoint_to_resume()
         self._resume_state = checkpoints.read(self._resume_from) if self._resume_from else None
-        if training["threads"] > 0:
-            torch.set_num_threads(training["threads"])
+        # Actor and critic learn side by side on a CPU, so each gets half of the cores.
+        torch.set_num_threads(training["threads"] or max(1, (os.cpu_count() or 1) // 2))
         seeds = seeding.stream_seeds(seed)
         body: Character = make(character)
         self.env = build_env(config, body, num_envs, seeds["task"])
@@ -128,8 +129,8 @@ class Train:
         finished = trainer.train()
         if not finished:
             print(f"stopped after {trainer.counters.samples:,} samples, all saved. Go on with:")
-            print(f"  python train.py resume={shlex.quote(str(self.folder))}")
-            return float("nan")
+            print(f"  python train.py resume={shlex.quote(str(self.folder))}", flush=True)
+            raise KeyboardInterrupt  # so that a sweep ends as well
         episodes = self.config["evaluation"]["episodes"]
         evaluator = build_evaluator(self.config, self.env.engine.character, episodes)
         results = evaluator.run(self.policy)

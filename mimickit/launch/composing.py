@@ -33,7 +33,7 @@ class Training:
 
     checkpoint_every_s: float = 60.0  # wall time between checkpoints [s]
     keep_checkpoints: int = 3  # how many of the newest stay
-    threads: int = 0  # of the CPU engine and of torch; 0: all cores
+    threads: int = 0  # of torch, for each of actor and critic; 0: half of the cores
     progress: bool = True  # show a progress bar
 
 

@@ -82,7 +82,8 @@ def surrogate_gradient(log_ratio, advantage):
     before = policy.actor[-1].bias.detach().clone()
     with torch.no_grad():
         old = policy.distribution(inputs).log_prob(action) - log_ratio
-    metrics = algo._update_actor(inputs, action, old, torch.tensor([advantage]), [])
+    batches, gain = [torch.tensor([0])], torch.tensor([advantage])
+    metrics = algo._update_actor(batches, inputs, action, old, gain, [])
     return before - policy.actor[-1].bias.detach(), metrics
 
 
@@ -127,14 +128,15 @@ def test_critic_descends_the_plain_mean_square_error():
     )
     with torch.no_grad():
         policy.critic[-1].weight.zero_()  # V = bias = 0, d loss / d bias = mean(2 (0 - target))
-    metrics = algo._update_critic(torch.zeros(2, 2), torch.tensor([1.0, 3.0]))
+    batches = [torch.tensor([0, 1])]
+    metrics = algo._update_critic(batches, torch.zeros(2, 2), torch.tensor([1.0, 3.0]))
     assert metrics["algo/critic_loss"].item() == pytest.approx(5.0)  # (1 + 9) / 2
     assert policy.critic[-1].bias.item() == pytest.approx(0.4)  # 0.1 * 2 * 2
 
 
 def test_a_pass_sees_every_sample_once_in_a_new_order():
     algo = ppo(point_policy())
-    parts = list(algo._minibatches(10, 2, 4))
+    parts = algo._minibatches(10, 2, 4)
     first, second = torch.cat(parts[:4]), torch.cat(parts[4:])
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
     assert not torch.equal(first, second)

@@ -136,7 +136,7 @@ OTHER = {
     "num_envs=4": "its num_envs is 8, here it is 4",
     "algo.steps=4": "its steps per iteration is 8, here it is 4",
     "motion=[walk,run]": r"its clips is \['walk'\], here it is \['walk', 'run'\]",
-    "task.target_steps=[1]": r"its observation sizes is .*464.*, here it is .*248",
+    "task.target_steps=[1]": r"its observation sizes is .*606.*, here it is .*390",
     "model.actor_hidden=[8]": "its network is ",
     "algo.actor_optimizer._target_=torch.optim.SGD": "its algorithm is .*torch.optim.SGD",
 }
