@@ -27,7 +27,7 @@ from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
 from mimickit.launch.building import make
 from mimickit.launch.checks import check_config
-from mimickit.launch.composing import saved_config
+from mimickit.launch.composing import plain, saved_config
 from mimickit.loggers.logger import Loggers
 from mimickit.methods import Method
 from mimickit.models.policy import Policy
@@ -234,14 +234,13 @@ class LoadedRun:
         seed: int = 0,
         random_start: bool = True,
     ) -> None:
-        from omegaconf import OmegaConf
 
         self.folder = Path(folder)
         if not self.folder.is_dir():
             hint = closest_beside(self.folder)
             raise RunError(f"there is no run folder {self.folder} (run=...).{hint}")
         saved = check_config(saved_config(self.folder))
-        self.config = OmegaConf.to_container(saved, resolve=True)
+        self.config = plain(saved)
         if motion is not None:
             self.config["motion"] = motion
         newest = checkpoint or Checkpoints(self.folder / "checkpoints").newest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class CharacterState:
         """The state whose every tensor is `function` of this one's."""
         return CharacterState(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
-    def __getitem__(self, index: object) -> CharacterState:
+    def __getitem__(self, index: Any) -> CharacterState:
         """Index the leading axes of every tensor alike."""
         return self.map(lambda t: t[index])
 

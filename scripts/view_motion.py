@@ -33,14 +33,12 @@ def main() -> None:
     values = read_arguments(own, {**OWN, **DRAWING}, str(__doc__))
     seconds, fps = positive(values, "seconds"), positive(values, "fps")
 
-    from omegaconf import OmegaConf
-
     from mimickit.motions.catalog import resolve_motions
     from mimickit.motions.library import MotionLibrary
 
     config = launch.check_config(launch.compose(overrides))
     character = launch.make(config.character)
-    motion = OmegaConf.to_container(OmegaConf.create({"motion": config.motion}))["motion"]
+    motion = launch.plain(config)["motion"]
     library = MotionLibrary(character, resolve_motions(motion, character))
     name = "_".join(library.names[:3]) + ("_etc" if len(library) > 3 else "")
     count = sum(num_frames(library, clip, seconds, fps) for clip in range(len(library)))

@@ -6,7 +6,7 @@ Importing this package imports no torch, because an engine may need to be import
 from mimickit.launch.app import friendly_errors, main
 from mimickit.launch.building import build, make
 from mimickit.launch.checks import check_config
-from mimickit.launch.composing import CONF, compose, register, saved_config
+from mimickit.launch.composing import CONF, compose, plain, register, saved_config
 
 __all__ = [
     "CONF",
@@ -16,6 +16,7 @@ __all__ = [
     "friendly_errors",
     "main",
     "make",
+    "plain",
     "register",
     "saved_config",
 ]

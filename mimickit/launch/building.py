@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.checks import check_config
-from mimickit.launch.composing import SAVED_CONFIG
+from mimickit.launch.composing import SAVED_CONFIG, plain
 
 
 def make(node: Mapping[str, Any], **live: Any) -> Any:
@@ -73,11 +73,9 @@ def write_records(cfg: DictConfig, folder: Path, device: str) -> None:
     from mimickit.training import provenance  # here: its package may import torch
 
     typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
     try:
         provenance.write_text(folder / SAVED_CONFIG, OmegaConf.to_yaml(cfg))
-        provenance.write_resolved(folder, plain)
+        provenance.write_resolved(folder, plain(cfg))
         provenance.write_overrides(folder, typed)
         provenance.record_environment(folder, seed=cfg.seed, device=device)
     except OSError as error:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 import hydra
 import yaml
@@ -114,6 +114,11 @@ def compose(overrides: Sequence[str] = (), folder: Optional[Union[str, Path]] = 
     return cfg
 
 
+def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """A config as plain dicts, lists and scalars, interpolations resolved unless told not to."""
+    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=resolve))
+
+
 def saved_config(folder: Union[str, Path]) -> DictConfig:
     """The config that a run folder was made with, interpolations kept."""
     return compose((), folder)
@@ -144,7 +149,7 @@ def store_saved_config(folder: Path) -> str:
     node = {
         "defaults": defaults,
         "hydra": {"output_subdir": None},
-        **OmegaConf.to_container(saved, resolve=False),
+        **plain(saved, resolve=False),
     }
     ConfigStore.instance().store("saved_run", node)
     return "saved_run"

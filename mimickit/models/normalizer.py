@@ -23,6 +23,8 @@ class Normalizer(nn.Module):
     count: Tensor
     mean: Tensor
     square_sum: Tensor
+    _shift: Tensor
+    _scale: Tensor
 
     def __init__(
         self, size: int, max_samples: float = 1e8, clip: float = 10.0, min_std: float = 1e-4

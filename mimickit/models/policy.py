@@ -127,6 +127,7 @@ class Policy(nn.Module):
     def update_normalizers(self, obs: Mapping[str, Tensor]) -> None:
         """Fold observations [..., size] of each used group into its statistics."""
         for name, normalizer in self.normalizers.items():
+            assert isinstance(normalizer, Normalizer)
             normalizer.update(obs[name])
 
 

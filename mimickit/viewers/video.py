@@ -200,9 +200,9 @@ def _start_film(path: Path, size: tuple[int, int], fps: float) -> Generator[None
     film = imageio_ffmpeg.write_frames(
         str(path),
         size,
-        fps=fps,
+        fps=fps,  # pyright: ignore[reportArgumentType]  # ffmpeg takes any rate
         codec="libx264",
-        quality=None,
+        quality=None,  # pyright: ignore[reportArgumentType]  # -crf decides
         macro_block_size=2,
         output_params=["-crf", "20", "-movflags", "+faststart"],
     )
