@@ -78,8 +78,8 @@ class MujocoEngine:
         self.device = torch.device("cpu")
         self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
         self._batch = Batch(self.model, num_envs, nthread=threads)
-        # Nothing that MuJoCo derives from a new state is needed: body poses come from our own
-        # kinematics in half the time, ground forces are those of the last substep.
+        # Nothing that MuJoCo derives from a new state is needed: our own kinematics give body poses
+        # for less than its position stage costs, and ground forces are those of the last substep.
         self._no_stage = mujoco.mjtStage.mjSTAGE_NONE
         self._bad = [
             int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}"))
