@@ -9,7 +9,12 @@ import torch
 
 from mimickit.characters import JointKind, Kinematics
 from mimickit.errors import ConfigError, EngineError
-from mimickit.geometry.quaternion import quat_conjugate, quat_multiply, quat_to_exp_map
+from mimickit.geometry.quaternion import (
+    quat_angle,
+    quat_conjugate,
+    quat_multiply,
+    quat_to_exp_map,
+)
 
 pytestmark = pytest.mark.engine("mujoco")
 mujoco = pytest.importorskip("mujoco", minversion="4.0")
@@ -125,3 +130,18 @@ def test_a_files_own_actuators_and_sensors_do_not_get_in_the_way(build, toy):
     assert Kinematics(toy).rot_to_dof(engines[0].state.joint_rot)[1, 3] > 0.8
     for name, tensor in vars(engines[0].state).items():
         assert torch.equal(tensor, getattr(engines[1].state, name)), name
+
+
+def test_body_poses_after_steps_are_those_of_mujocos_own_kinematics(build, humanoid):
+    engine = build(humanoid, 3)
+    engine.command(torch.rand(3, 28, generator=torch.Generator().manual_seed(0)) - 0.5)
+    for _ in range(5):
+        engine.step()
+    data = mujoco.MjData(engine.model)
+    for world, qpos in enumerate(engine.state_dict()["worlds"]["qpos"]):
+        data.qpos[:] = qpos.numpy()
+        mujoco.mj_kinematics(engine.model, data)
+        body_pos = torch.from_numpy(data.xpos[1:]).float()
+        torch.testing.assert_close(engine.state.body_pos[world], body_pos, atol=1e-5, rtol=0)
+        body_rot = torch.from_numpy(data.xquat[1:][:, [1, 2, 3, 0]]).float()
+        assert quat_angle(engine.state.body_rot[world], body_rot).max() < 1e-5
