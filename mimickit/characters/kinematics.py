@@ -20,6 +20,7 @@ from mimickit.geometry.quaternion import (
     quat_positive,
     quat_rotate,
     quat_to_exp_map,
+    right_multiplication,
 )
 
 
@@ -55,22 +56,35 @@ class Kinematics:
         self._place = index([place.get(joint.body, len(movable)) for joint in character.joints])
         self._identity = torch.tensor([IDENTITY], dtype=dtype, device=device)
 
-        self._offsets = torch.tensor(character.offsets, dtype=dtype, device=device)
-        self._rotations = torch.tensor(character.rotations, dtype=dtype, device=device)
-        depth: list[int] = []
-        for parent in character.parents:
-            depth.append(0 if parent < 0 else depth[parent] + 1)
-        self._levels = [
-            (
-                index([b for b, d in enumerate(depth) if d == level]),
-                index([p for p, d in zip(character.parents, depth) if d == level]),
-            )
-            for level in range(1, max(depth) + 1)
+        parents = character.parents
+        self._parents = index(list(parents[1:]))
+        self._offsets = torch.tensor(character.offsets[1:], dtype=dtype, device=device)
+        # Multiplication by q from the right is a matrix, and linear in q.
+        self._right = right_multiplication(torch.eye(4, dtype=dtype, device=device)).flatten(-2)
+        fixed = torch.tensor(character.rotations[1:], dtype=dtype, device=device)
+        straight = torch.equal(fixed, self._identity.expand_as(fixed))
+        self._rotations = None if straight else fixed  # of bodies in their parents
+        # Bodies level by level from the root down, with their parents' places in the level above.
+        chains: list[list[int]] = []  # of each body: itself and its ancestors but the root
+        for body, parent in enumerate(parents):
+            chains.append([] if parent < 0 else [*chains[parent], body])
+        levels: list[list[int]] = [[] for _ in range(max(map(len, chains)) + 1)]
+        for body, chain in enumerate(chains):
+            levels[len(chain)].append(body)
+        self._order = index([body - 1 for level in levels[1:] for body in level])
+        if self._rotations is not None:
+            self._rotations = self._rotations[self._order]
+        self._level_sizes = [len(level) for level in levels[1:]]
+        self._parents_above = [
+            index([above.index(parents[body]) for body in level])
+            for above, level in zip(levels, levels[1:])
         ]
-        # Bodies stacked level by level, and where each body ends up.
-        order = torch.cat([index([0])] + [bodies for bodies, _ in self._levels])
-        self._unstack = torch.argsort(order)
-        self._parent_in_stack = [self._unstack[parents] for _, parents in self._levels]
+        self._unstack = torch.argsort(index([body for level in levels for body in level]))
+        # Which of the steps from parent to child, [J], lead to each body [B].
+        leads = torch.zeros(character.num_joints, character.num_bodies, dtype=dtype)
+        for body, chain in enumerate(chains):
+            leads[[ancestor - 1 for ancestor in chain], body] = 1.0
+        self._leads = leads.to(device)
 
     def dof_to_rot(self, dof_pos: Tensor) -> Tensor:
         """Joint rotations [..., J, 4] of hinge angles and ball exp maps [..., D] rad."""
@@ -81,17 +95,30 @@ class Kinematics:
 
     def rot_to_dof(self, joint_rot: Tensor) -> Tensor:
         """Hinge angles (the twist about the axis) and ball exp maps [..., D] rad."""
-        q = quat_positive(joint_rot.index_select(-2, self._movable))
+        return self._to_dof(joint_rot.index_select(-2, self._movable))
+
+    def turned_dof(self, joint_rot: Tensor, turn: Tensor, most: float) -> Tensor:
+        """Dofs [..., D] rad of joints after a further turn in their child frames.
+
+        Args:
+            joint_rot: [..., J, 4]. turn: as dofs, [..., D] rad. most: every joint's turn is
+                shortened to this [rad].
+        """
+        exp_map = (turn @ self._spread).unflatten(-1, (-1, 3))
+        angle = exp_map.norm(dim=-1, keepdim=True)
+        half = 0.5 * angle.clamp_max(most)
+        vector = exp_map * (half.sin() / angle.clamp_min(1e-6))
+        rot = joint_rot.index_select(-2, self._movable)
+        return self._to_dof(quat_multiply(rot, torch.cat([vector, half.cos()], dim=-1)))
+
+    def _to_dof(self, rot: Tensor) -> Tensor:
+        """Dofs [..., D] of the movable joints' rotations [..., M, 4]."""
+        q = quat_positive(rot)
         part = q[..., :3].flatten(-2) @ self._spread.T  # sin(angle / 2) * axis, per dof
         sine = (part.square() @ self._owner.T).sqrt()
         angle = 2.0 * torch.atan2(sine, q[..., 3])
-        scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), torch.full_like(sine, 2.0))
+        scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), 2.0)
         return part * (scale @ self._owner)
-
-    def shortened(self, dof_pos: Tensor, angle: float) -> Tensor:
-        """The dofs [..., D] with every joint's rotation shortened to at most `angle` rad."""
-        length = (dof_pos.square() @ self._owner.T).sqrt()
-        return dof_pos * ((angle / length.clamp_min(angle)) @ self._owner)
 
     def forward(
         self, root_pos: Tensor, root_rot: Tensor, joint_rot: Tensor
@@ -104,16 +131,20 @@ class Kinematics:
         Returns:
             body_pos [..., B, 3] m and body_rot [..., B, 4].
         """
-        local = quat_multiply(self._rotations[1:], joint_rot)
-        pos, rot = root_pos.unsqueeze(-2), root_rot.unsqueeze(-2)
-        for (bodies, _), parents in zip(self._levels, self._parent_in_stack):
-            parent_rot = rot.index_select(-2, parents)
-            level_pos = pos.index_select(-2, parents) + quat_rotate(
-                parent_rot, self._offsets[bodies]
-            )
-            level_rot = quat_multiply(parent_rot, local.index_select(-2, bodies - 1))
-            pos, rot = torch.cat([pos, level_pos], -2), torch.cat([rot, level_rot], -2)
-        return pos.index_select(-2, self._unstack), rot.index_select(-2, self._unstack)
+        # All rotations first, one level after the other; then every step between neighbours turns
+        # at once, and a body's place is the sum of the steps that lead to it.
+        local = joint_rot.index_select(-2, self._order)
+        if self._rotations is not None:
+            local = quat_multiply(self._rotations, local)
+        turns = (local @ self._right).unflatten(-1, (4, 4)).split(self._level_sizes, dim=-3)
+        levels = [root_rot.unsqueeze(-2)]
+        for parents, turn in zip(self._parents_above, turns):
+            above = levels[-1].index_select(-2, parents)
+            levels.append((above.unsqueeze(-2) @ turn).squeeze(-2))
+        body_rot = torch.cat(levels, -2).index_select(-2, self._unstack)
+        steps = quat_rotate(body_rot.index_select(-2, self._parents), self._offsets)
+        body_pos = (steps.transpose(-1, -2) @ self._leads).transpose(-1, -2)
+        return root_pos.unsqueeze(-2) + body_pos, body_rot
 
     def dof_velocity(self, joint_rot: Tensor, next_joint_rot: Tensor, dt: float) -> Tensor:
         """Dof velocities [..., D] rad/s that turn one pose into the next within dt seconds.

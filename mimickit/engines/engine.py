@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mimickit.characters import Character, JointKind
+from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.state import CharacterState
 
@@ -25,6 +25,9 @@ CONTROL_MODES = ("none", "pos", "vel", "torque", "pd_1d")
 
 class Engine(Protocol):
     """Simulates N copies of one character on flat ground.
+
+    On a CUDA device `command`, `step` and `write` run on torch's current stream, wait for nothing
+    and may be captured in a graph of torch's.
 
     Attributes:
         character: what is simulated.
@@ -59,7 +62,8 @@ class Engine(Protocol):
     def write(self, mask: Tensor, state: CharacterState) -> None:
         """Set root pose and velocity, joint rotations and dof velocities where mask [N] is true.
 
-        Body poses of `state` are recomputed from these; contact forces are zero until a step.
+        Body poses of `state` are recomputed from these; contact forces are zero until a step, and
+        commands until one is set.
         """
         ...
 
@@ -104,3 +108,15 @@ def check_control_mode(mode: str, character: Character) -> None:
             f"engine.control_mode=pd_1d needs hinges only, and character '{character.name}' has "
             f"ball joints ({', '.join(balls)}); use engine.control_mode=pos"
         )
+
+
+def default_state(character: Character, kinematics: Kinematics, count: int) -> CharacterState:
+    """`count` characters at rest in the default pose."""
+    state = CharacterState.zeros(count, character.num_bodies, character.num_dofs)
+    state.root_pos[:, 2] = character.default_height
+    dofs = torch.tensor(character.default_dofs, dtype=torch.float32).expand(count, -1)
+    state.joint_rot.copy_(kinematics.dof_to_rot(dofs))
+    body_pos, body_rot = kinematics.forward(state.root_pos, state.root_rot, state.joint_rot)
+    state.body_pos.copy_(body_pos)
+    state.body_rot.copy_(body_rot)
+    return state

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
-from mimickit.engines.engine import check_control_mode, substeps
+from mimickit.engines.engine import check_control_mode, default_state, substeps
 from mimickit.errors import ConfigError, EngineError
-from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse
+from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse, quat_twist_angle
 from mimickit.state import CharacterState
 
 # The parts of a world's state that its future depends on.
 _STATE_FIELDS = (
     "time", "qpos", "qvel", "qacc_warmstart", "ctrl", "qfrc_applied", "xfrc_applied",
 )  # fmt: skip
+# What `write` sets of a character; the rest follows from it.
+_WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
 _XYZW = [1, 2, 3, 0]  # where x, y, z, w lie in MuJoCo's (w, x, y, z)
 _WXYZ = [3, 0, 1, 2]
 
@@ -108,7 +110,7 @@ class MujocoEngine:
         if diverged.any():
             # MuJoCo has put these at rest somewhere within the step; this also clears its counters.
             self._batch.reset(diverged.nonzero()[0], stage=self._no_stage)
-        self._refresh(slice(None))
+        self._refresh()
         contacts = self._sensors.reshape(self.num_envs, -1, 3)
         np.copyto(self.state.contact_force.numpy(), contacts, casting="same_kind")
 
@@ -116,35 +118,46 @@ class MujocoEngine:
         rows = mask.numpy().nonzero()[0]
         if len(rows) == 0:
             return
-        self._batch.reset(rows, stage=self._no_stage)
-        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
+        root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel = (
+            getattr(state, name).numpy()[rows] for name in _WRITTEN
+        )
+        turn, spin = torch.from_numpy(root_rot), torch.from_numpy(root_ang_vel)
         pos = np.empty((len(rows), self.model.nq))
-        pos[:, :3] = state.root_pos.numpy()[rows]
-        pos[:, 3:7] = state.root_rot.numpy()[rows][:, _WXYZ]
-        joint_rot = state.joint_rot.numpy()[rows]
+        pos[:, :3] = root_pos
+        pos[:, 3:7] = root_rot[:, _WXYZ]
         pos[:, self._ball_qpos] = joint_rot[:, self._ball_joint]
-        pos[:, self._hinge_qpos] = self._kinematics.rot_to_dof(state.joint_rot[rows]).numpy()[
-            :, self._hinge_dof
-        ]
-        qpos[rows] = pos
+        hinges = torch.from_numpy(joint_rot[:, self._hinge_joint])
+        angles = quat_twist_angle(hinges, self._hinge_axis).numpy()
+        pos[:, self._hinge_qpos] = angles
         vel = np.empty((len(rows), self.model.nv))
-        vel[:, :3] = state.root_vel.numpy()[rows]
-        vel[:, 3:6] = quat_rotate_inverse(state.root_rot[rows], state.root_ang_vel[rows]).numpy()
-        vel[:, 6:] = state.dof_vel.numpy()[rows]
-        qvel[rows] = vel
-        self._refresh(rows)
-        self.state.contact_force[rows] = 0.0
-        self.diverged[rows] = False
+        vel[:, :3] = root_vel
+        vel[:, 3:6] = quat_rotate_inverse(turn, spin).numpy()
+        vel[:, 6:] = dof_vel
+        for name, field in self._fields.items():
+            field[rows] = {"qpos": pos, "qvel": vel}.get(name, 0.0)
+
+        self._set_hinges(joint_rot, angles)
+        for name, values in zip(
+            _WRITTEN, (root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel)
+        ):
+            getattr(self.state, name).numpy()[rows] = values
+        body_pos, body_rot = self._kinematics.forward(
+            torch.from_numpy(root_pos), turn, torch.from_numpy(joint_rot)
+        )
+        self.state.body_pos.numpy()[rows] = body_pos.numpy()
+        self.state.body_rot.numpy()[rows] = body_rot.numpy()
+        self.state.contact_force.numpy()[rows] = 0.0
+        self.diverged.numpy()[rows] = False
 
     def state_dict(self) -> dict[str, Any]:
         worlds = {name: torch.from_numpy(field.copy()) for name, field in self._fields.items()}
-        return {"worlds": worlds, "contact_force": self.state.contact_force.clone()}
+        return {"worlds": worlds, "state": vars(self.state.clone())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, field in self._fields.items():
             field[...] = state["worlds"][name].numpy()
-        self._refresh(slice(None))
-        self.state.contact_force.copy_(state["contact_force"])
+        for name, value in state["state"].items():
+            getattr(self.state, name).copy_(value)
         self.diverged.zero_()
 
     def _index_joints(self) -> None:
@@ -156,52 +169,42 @@ class MujocoEngine:
                 balls.append((joint.body - 1, address))
                 address += 4
             else:
-                hinges.append((joint.body - 1, joint.dofs.start, address))
+                hinges.append((joint.body - 1, address))
                 address += 1
         self._ball_joint = np.array([b[0] for b in balls], dtype=np.intp)
         self._ball_qpos = np.array(
             [[b[1] + i for i in _XYZW] for b in balls], dtype=np.intp
         ).reshape(-1, 4)
         self._hinge_joint = np.array([h[0] for h in hinges], dtype=np.intp)
-        self._hinge_dof = np.array([h[1] for h in hinges], dtype=np.intp)
-        self._hinge_qpos = np.array([h[2] for h in hinges], dtype=np.intp)
-        self._hinge_axis = np.array(
-            [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
-        ).reshape(-1, 3)
+        self._hinge_qpos = np.array([h[1] for h in hinges], dtype=np.intp)
+        axes = [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
+        self._hinge_axis = torch.tensor(axes).reshape(-1, 3)
 
-    def _refresh(self, rows: Union[slice, np.ndarray]) -> None:
-        """Copy poses and velocities of some worlds into `state`, in its conventions."""
+    def _refresh(self) -> None:
+        """Copy poses and velocities of all worlds into `state`, in its conventions."""
         state = self.state
-        qpos, qvel = self._fields["qpos"][rows], self._fields["qvel"][rows]
-        state.root_pos.numpy()[rows] = qpos[:, :3]
-        state.root_rot.numpy()[rows] = qpos[:, [4, 5, 6, 3]]
-        state.root_vel.numpy()[rows] = qvel[:, :3]
+        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
+        state.root_pos.numpy()[:] = qpos[:, :3]
+        state.root_rot.numpy()[:] = qpos[:, 3:7][:, _XYZW]
+        state.root_vel.numpy()[:] = qvel[:, :3]
         spin = torch.from_numpy(qvel[:, 3:6].astype(np.float32))
-        state.root_ang_vel[rows] = quat_rotate(state.root_rot[rows], spin)
-        state.dof_vel.numpy()[rows] = qvel[:, 6:]
+        state.root_ang_vel.copy_(quat_rotate(state.root_rot, spin))
+        state.dof_vel.numpy()[:] = qvel[:, 6:]
         joint_rot = state.joint_rot.numpy()
-        everyone = rows if isinstance(rows, slice) else rows[:, None]
-        joint_rot[everyone, self._ball_joint] = qpos[:, self._ball_qpos]
-        half = 0.5 * qpos[:, self._hinge_qpos, None]
-        joint_rot[everyone, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis
-        joint_rot[everyone, self._hinge_joint, 3] = np.cos(half[..., 0])
+        joint_rot[:, self._ball_joint] = qpos[:, self._ball_qpos]
+        self._set_hinges(joint_rot, qpos[:, self._hinge_qpos])
         body_pos, body_rot = self._kinematics.forward(
-            state.root_pos[rows], state.root_rot[rows], state.joint_rot[rows]
+            state.root_pos, state.root_rot, state.joint_rot
         )
-        state.body_pos[rows], state.body_rot[rows] = body_pos, body_rot
+        state.body_pos.copy_(body_pos)
+        state.body_rot.copy_(body_rot)
+
+    def _set_hinges(self, joint_rot: np.ndarray, angles: np.ndarray) -> None:
+        """Set the hinges' rotations within joint_rot [E, J, 4] from their angles [E, H] rad."""
+        half = 0.5 * angles[..., None]
+        joint_rot[:, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis.numpy()
+        joint_rot[:, self._hinge_joint, 3] = np.cos(half[..., 0])
 
     def _blown_up(self) -> np.ndarray:
         """Where MuJoCo found bad numbers, a command's included, since the last reset, [N] bool."""
         return np.asarray(self._batch.warning)[:, self._bad, 1].sum(-1) > 0
-
-
-def default_state(character: Character, kinematics: Kinematics, count: int) -> CharacterState:
-    """`count` characters at rest in the default pose."""
-    state = CharacterState.zeros(count, character.num_bodies, character.num_dofs)
-    state.root_pos[:, 2] = character.default_height
-    dofs = torch.tensor(character.default_dofs, dtype=torch.float32).expand(count, -1)
-    state.joint_rot.copy_(kinematics.dof_to_rot(dofs))
-    body_pos, body_rot = kinematics.forward(state.root_pos, state.root_rot, state.joint_rot)
-    state.body_pos.copy_(body_pos)
-    state.body_rot.copy_(body_rot)
-    return state

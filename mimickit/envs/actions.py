@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.errors import ConfigError, IncompatibleParts
-from mimickit.geometry.quaternion import quat_multiply, quat_twist_angle
+from mimickit.geometry.quaternion import quat_twist_angle
 from mimickit.state import CharacterState
 
 MAX_CORRECTION = 3.0  # [rad] of a ball joint's target from its reference
@@ -118,13 +118,14 @@ class ReferenceActions:
         assert next_reference is not None, "the environment checks `needs`"
         correction = action.clamp(-1.0, 1.0) * self._reach
         correction = torch.addcmul(correction, self._lag, next_reference.dof_vel)
-        reference, kinematics = next_reference.joint_rot, self._kinematics
+        reference = next_reference.joint_rot
         # A ball drive takes the shorter way round, so no correction may reach half a turn.
-        rotation = kinematics.dof_to_rot(kinematics.shortened(correction, MAX_CORRECTION))
-        command = kinematics.rot_to_dof(quat_multiply(reference, rotation))
-        # A hinge's angles add up, past pi as well, where its rotation would wrap around.
-        angle = quat_twist_angle(reference[:, self._hinge_joint], self._hinge_axis)
-        command[:, self._hinge_dof] = angle + correction[:, self._hinge_dof]
+        command = self._kinematics.turned_dof(reference, correction, MAX_CORRECTION)
+        if len(self._hinge_dof) > 0:
+            # A hinge's angles add up, past pi as well, where its rotation would wrap around.
+            angle = quat_twist_angle(reference.index_select(1, self._hinge_joint), self._hinge_axis)
+            angle += correction.index_select(1, self._hinge_dof)
+            command.index_copy_(1, self._hinge_dof, angle)
         return command
 
 

@@ -65,21 +65,41 @@ class Env:
         """The simulated characters, as live views."""
         return self.engine.state
 
+    @property
+    def generator(self) -> torch.Generator:
+        """What new episodes are drawn from."""
+        return self.task.generator
+
     def reset_all(self) -> dict[str, Tensor]:
         """Start a new episode everywhere."""
         return self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
 
+    @torch.inference_mode()  # spares autograd's share of each small operation
     def reset(self, mask: Tensor) -> dict[str, Tensor]:
         """Start a new episode where mask [N] is true; observations of all envs."""
-        self.engine.write(mask, self.task.reset(mask))
-        self.episode_steps.masked_fill_(mask, 0)
-        self.obs = self.task.observe(self.engine.state)
+        self.engine.write(mask, self._draw(mask))
+        self.obs = self._observe()
         return self.obs
 
+    @torch.inference_mode()
     def step(self, action: Tensor) -> Step:
         """Advance by one control step under actions [N, action_size]."""
-        self.engine.command(self.actions.decode(action, self.task.next_reference))
+        self.engine.command(self._decode(action))
         self.engine.step()
+        step = self._judge()
+        self.obs = step.obs
+        return step
+
+    def compile(self) -> None:
+        """Fuse all but the physics with torch.compile: slow at the first steps, faster after."""
+        for name in ("_decode", "_judge", "_draw", "_observe"):
+            setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+
+    def _decode(self, action: Tensor) -> Tensor:
+        return self.actions.decode(action, self.task.next_reference)
+
+    def _judge(self) -> Step:
+        """What came of a step: observations, rewards, and how episodes stand."""
         self.task.advance()
         self.episode_steps += 1
         state, diverged = self.engine.state, self.engine.diverged
@@ -89,13 +109,19 @@ class Env:
             succeeded=self.task.succeeded(state),
             failed=self.task.failed(state) | diverged,
         )
-        self.obs = self.task.observe(state)
         return Step(
-            obs=self.obs,
+            obs=self._observe(),
             reward=self.task.rewards(state),
             done=done,
             info={"episode_steps": self.episode_steps.clone()},
         )
+
+    def _draw(self, mask: Tensor) -> CharacterState:
+        self.episode_steps.masked_fill_(mask, 0)
+        return self.task.reset(mask)
+
+    def _observe(self) -> dict[str, Tensor]:
+        return self.task.observe(self.engine.state)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on."""
@@ -112,4 +138,4 @@ class Env:
         self.task.load_state_dict(state["task"])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])
-        self.obs = self.task.observe(self.engine.state)
+        self.obs = self._observe()

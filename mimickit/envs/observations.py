@@ -70,7 +70,7 @@ def character_obs(
 
 def target_spec(frames: int, joints: int, key_bodies: int, root_height: bool) -> GroupSpec:
     """The layout of `target_obs`."""
-    width = (3 if root_height else 2) + 6 + 6 * joints + 3 * key_bodies
+    width = (3 if root_height else 2) + encoding_size(joints, key_bodies)
     return GroupSpec.of(*((f"target_{i}", width) for i in range(frames)))
 
 
@@ -107,6 +107,11 @@ def target_obs(
     return torch.cat(parts, dim=-1)
 
 
+def encoding_size(joints: int, key_bodies: int) -> int:
+    """The width of `encode_pose`."""
+    return 6 + 6 * joints + 3 * key_bodies
+
+
 def encode_pose(state: CharacterState, key_bodies: Tensor, turn: Optional[Tensor] = None) -> Tensor:
     """Rotations of root and joints, key bodies relative to the root: [N, 6 + 6 J + 3 K].
 
@@ -114,7 +119,7 @@ def encode_pose(state: CharacterState, key_bodies: Tensor, turn: Optional[Tensor
         turn: a rotation [N, 4] about z to turn it by; None keeps world axes.
     """
     root_rot = state.root_rot
-    key_pos = state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
+    key_pos = key_positions(state, key_bodies)
     if turn is not None:
         root_rot = quat_multiply(turn, root_rot)
         key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
@@ -122,11 +127,16 @@ def encode_pose(state: CharacterState, key_bodies: Tensor, turn: Optional[Tensor
     return torch.cat([rotations.flatten(1), key_pos.flatten(1)], dim=-1)
 
 
+def key_positions(state: CharacterState, key_bodies: Tensor) -> Tensor:
+    """Key bodies relative to the root in world axes, [N, K, 3] m."""
+    return state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
+
+
 def tracking_error_spec(joints: int, dofs: int, key_bodies: int) -> GroupSpec:
     """The layout of `tracking_error_obs`."""
     return GroupSpec.of(
         ("root_pos_error", 3),
-        ("pose_error", 6 + 6 * joints + 3 * key_bodies),
+        ("pose_error", encoding_size(joints, key_bodies)),
         ("root_vel_error", 6),
         ("dof_vel_error", dofs),
     )

@@ -1,79 +1,66 @@
-"""Tracking rewards, each in (0, 1], as pure functions of a state and its reference.
+"""Tracking errors, squared and summed, as pure functions of a state and its reference.
 
+A task's reward for each is weight * exp(-scale * error), in [0, weight].
 Legend: N envs, J joints, D dofs, K key bodies. Source: DeepMimic (Peng et al. 2018), section 5.1;
-the form and scales as in MimicKit f8d0d70 (mimickit/envs/deepmimic_env.py).
+the form and weights as in MimicKit f8d0d70 (mimickit/envs/deepmimic_env.py).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from mimickit.envs.observations import key_positions
 from mimickit.geometry.quaternion import quat_angle, quat_rotate
 from mimickit.state import CharacterState
 
+ROOT_ANGLE_WEIGHT = 0.1  # [m^2/rad^2] of the root's rotation beside its place
+ROOT_SPIN_WEIGHT = 0.1  # [m^2/rad^2] of the root's angular velocity beside its linear one
 
-def pose_reward(
-    state: CharacterState, reference: CharacterState, weights: Tensor, scale: float
-) -> Tensor:
-    """Reward for matching joint rotations, [N].
+
+def pose_error(state: CharacterState, reference: CharacterState, weights: Tensor) -> Tensor:
+    """How far joint rotations are apart, [N] rad^2.
 
     Args:
         weights: per joint [J]; 0 ignores a joint.
-        scale: sharpness [1/rad^2]; higher forgives less.
     """
-    error = quat_angle(state.joint_rot, reference.joint_rot).square() @ weights
-    return torch.exp(-scale * error)
+    return quat_angle(state.joint_rot, reference.joint_rot).square() @ weights
 
 
-def velocity_reward(
-    state: CharacterState, reference: CharacterState, weights: Tensor, scale: float
-) -> Tensor:
-    """Reward for matching dof velocities, [N].
+def velocity_error(state: CharacterState, reference: CharacterState, weights: Tensor) -> Tensor:
+    """How far dof velocities are apart, [N] rad^2/s^2.
 
     Args:
         weights: per dof [D], that of its joint.
-        scale: sharpness [s^2/rad^2].
     """
-    error = (state.dof_vel - reference.dof_vel).square() @ weights
-    return torch.exp(-scale * error)
+    return (state.dof_vel - reference.dof_vel).square() @ weights
 
 
-def root_pose_reward(pos_error: Tensor, angle: Tensor, scale: float, angle_weight: float) -> Tensor:
-    """Reward for matching the root's place and rotation, [N].
+def root_pose_error(pos_error: Tensor, angle: Tensor) -> Tensor:
+    """How far the root is off, [N] m^2.
 
     Args:
-        pos_error: [N, 2 or 3] m. angle: [N] rad.
-        scale: sharpness [1/m^2]. angle_weight: [m^2/rad^2].
+        pos_error: [N, 1 to 3] m. angle: between the root rotations, [N] rad.
     """
-    return torch.exp(-scale * (pos_error.square().sum(-1) + angle_weight * angle.square()))
+    return pos_error.square().sum(-1) + ROOT_ANGLE_WEIGHT * angle.square()
 
 
-def root_velocity_reward(
-    vel_error: Tensor, ang_vel_error: Tensor, scale: float, angular_weight: float
+def root_velocity_error(state: CharacterState, reference: CharacterState) -> Tensor:
+    """How far the root's velocities are apart, [N] m^2/s^2."""
+    linear = (state.root_vel - reference.root_vel).square().sum(-1)
+    angular = (state.root_ang_vel - reference.root_ang_vel).square().sum(-1)
+    return linear + ROOT_SPIN_WEIGHT * angular
+
+
+def key_position_error(
+    state: CharacterState, reference: CharacterState, key_bodies: Tensor
 ) -> Tensor:
-    """Reward for matching the root's velocity, [N].
+    """How far end effectors are apart, each relative to its root, [N] m^2.
 
     Args:
-        vel_error: [N, 3] m/s. ang_vel_error: [N, 3] rad/s.
-        scale: sharpness [s^2/m^2]. angular_weight: [m^2/rad^2].
+        key_bodies: [K] indices.
     """
-    error = vel_error.square().sum(-1) + angular_weight * ang_vel_error.square().sum(-1)
-    return torch.exp(-scale * error)
-
-
-def key_position_reward(key_pos: Tensor, reference_key_pos: Tensor, scale: float) -> Tensor:
-    """Reward for matching end effectors [N, K, 3] m relative to the root, [N].
-
-    Args:
-        scale: sharpness [1/m^2].
-    """
-    return torch.exp(-scale * (key_pos - reference_key_pos).square().flatten(1).sum(-1))
-
-
-def key_positions(state: CharacterState, key_bodies: Tensor) -> Tensor:
-    """Key bodies relative to the root in world axes, [N, K, 3] m."""
-    return state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
+    offset = key_positions(state, key_bodies) - key_positions(reference, key_bodies)
+    return offset.square().sum((-1, -2))
 
 
 def turned(state: CharacterState, turn: Tensor) -> CharacterState:

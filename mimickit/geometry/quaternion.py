@@ -22,6 +22,13 @@ def quat_multiply(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([v, w], dim=-1)
 
 
+def right_multiplication(q: Tensor) -> Tensor:
+    """The matrices [..., 4, 4] for which `p @ matrix` is the product p q, for q [..., 4]."""
+    x, y, z, w = q.unbind(-1)
+    rows = [w, -z, y, -x, z, w, -x, -y, -y, x, w, -z, x, y, z, w]
+    return torch.stack(rows, dim=-1).unflatten(-1, (4, 4))
+
+
 def quat_conjugate(q: Tensor) -> Tensor:
     """Inverse of a unit quaternion [..., 4]."""
     return torch.cat([-q[..., :3], q[..., 3:]], dim=-1)

@@ -83,15 +83,19 @@ class MotionLibrary:
             loop_turns.append(turn)
             loop_steps.append(step)
         self._table = torch.cat(rows).float().to(device)  # [F, columns]
-        self._counts = torch.tensor(counts, device=device)
-        self._starts = self._counts.cumsum(0) - self._counts
-        self._rates = torch.tensor(rates, device=device)
+        last = torch.tensor(counts) - 2  # the last frame that has a next one
+        first = torch.tensor([0, *counts[:-1]]).cumsum(0)
+        self._rows = torch.stack([first, last], -1).to(device)  # [C, 2], of the table
+        # Duration [s], frames per second, 1 for a loop: one gather brings all of a clip's facts.
+        self._facts = torch.stack(
+            [self.durations.cpu(), torch.tensor(rates), self.loops.cpu().float()], -1
+        ).to(device)
         # The planar motion that one cycle of a looping clip makes: a turn about z [rad], then a
-        # step [m] as a complex number.
+        # step [m].
         self._loop_turn = torch.tensor(loop_turns, dtype=torch.float32, device=device)
-        self._loop_step = torch.tensor(loop_steps, dtype=torch.complex64, device=device)
+        self._loop_step = torch.tensor([(step.real, step.imag) for step in loop_steps]).to(device)
         self._turning = bool((self._loop_turn != 0).any())
-        self._all_loop = bool(self.loops.all())
+        self.all_loop = bool(self.loops.all())
 
         joints, bodies, dofs = character.num_joints, character.num_bodies, character.num_dofs
         widths = (4, 4 * joints, 4 * bodies, 3, 3 * bodies, 3, 3, dofs)
@@ -122,26 +126,27 @@ class MotionLibrary:
         """As `lookup`, packed: one fresh row [..., columns] per query, for `unpack`."""
         shape = clips.shape
         clips, times = clips.reshape(-1), times.reshape(-1)
-        duration, loops = self.durations[clips], self.loops[clips]
-        cycles = torch.floor(times / duration) * loops
+        duration, rate, loop = self._facts.index_select(0, clips).unbind(-1)
+        start, last = self._rows.index_select(0, clips).unbind(-1)
+        cycles = torch.floor(times / duration) * loop
         local = torch.minimum((times - cycles * duration).clamp_min(0.0), duration)
-        frame = local * self._rates[clips]
-        first = torch.minimum(frame.floor().long(), self._counts[clips] - 2)
-        blend = (frame - first).unsqueeze(-1)
-        first = first + self._starts[clips]
+        frame = local * rate
+        whole = torch.minimum(frame.long(), last)
+        blend = (frame - whole).unsqueeze(-1)
+        first = start + whole
         row = torch.lerp(
             self._table.index_select(0, first), self._table.index_select(0, first + 1), blend
         )
 
         rotations = row[:, : self._rotation_width].unflatten(-1, (-1, 4))
         rotations.div_(rotations.norm(dim=-1, keepdim=True))
-        if not self._all_loop:
-            moving = (loops | ((times >= 0.0) & (times <= duration))).unsqueeze(-1)
+        if not self.all_loop:
+            moving = ((loop > 0) | ((times >= 0.0) & (times <= duration))).unsqueeze(-1)
             row[:, self._columns[5].start :].mul_(moving)
         if self._turning:
             self._turn(row, quat_from_heading(self._loop_turn[clips] * cycles))
         root_pos, offsets = row[:, self._columns[3]], row[:, self._columns[4]]
-        root_pos.add_(self._cycle_offset(clips, cycles))
+        root_pos[:, :2] += self._cycle_offset(clips, cycles)
         offsets.unflatten(-1, (-1, 3)).add_(root_pos.unsqueeze(1))
         return row.view(*shape, row.shape[-1])
 
@@ -174,21 +179,23 @@ class MotionLibrary:
             part.copy_(quat_multiply(turn.unsqueeze(1), part))
 
     def _cycle_offset(self, clips: Tensor, cycles: Tensor) -> Tensor:
-        """Where `cycles` whole cycles lead from the origin, [N, 3] m.
+        """Where `cycles` whole cycles lead from the origin, [N, 2] m.
 
         The n-th power of "turn by psi, then step by d" steps sum_{k<n} e^{i k psi} d, which is
         e^{i (n - 1) psi / 2} sin(n psi / 2) / sin(psi / 2) d, and n d without a turn.
         """
-        step = self._loop_step[clips]
-        if self._turning:
-            half = 0.5 * self._loop_turn[clips]
-            straight = half.abs() < 1e-7
-            ratio = (cycles * half).sin() / torch.where(straight, torch.ones_like(half), half.sin())
-            length = torch.where(straight, cycles, ratio)
-            step = step * torch.polar(torch.ones_like(half), (cycles - 1.0) * half)
-        else:
-            length = cycles
-        return torch.stack([step.real * length, step.imag * length, torch.zeros_like(length)], -1)
+        step = self._loop_step.index_select(0, clips)
+        if not self._turning:
+            return step * cycles.unsqueeze(-1)
+        half = 0.5 * self._loop_turn.index_select(0, clips)
+        straight = half.abs() < 1e-7
+        ratio = (cycles * half).sin() / torch.where(straight, 1.0, half.sin())
+        length = torch.where(straight, cycles, ratio)
+        cosine, sine = ((cycles - 1.0) * half).cos(), ((cycles - 1.0) * half).sin()
+        x, y = step.unbind(-1)
+        return length.unsqueeze(-1) * torch.stack(
+            [x * cosine - y * sine, x * sine + y * cosine], -1
+        )
 
 
 def _read(entry: MotionEntry, kinematics: Kinematics) -> tuple[_Frames, float, complex]:

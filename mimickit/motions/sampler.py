@@ -22,14 +22,15 @@ class MotionSampler:
         self.library = library
         self.generator = generator
         self.random_start = random_start
+        self._cumulative = library.weights.cumsum(0)
 
     def sample(self, count: int) -> tuple[Tensor, Tensor]:
         """Clip indices [count] int64 and times [count] s.
 
         Always draws the same amount from the generator for the same count, whatever it returns.
         """
-        weights = self.library.weights
-        clips = torch.multinomial(weights, count, replacement=True, generator=self.generator)
-        phase = torch.rand(count, generator=self.generator, device=weights.device)
-        times = phase * self.library.durations[clips]
+        draws = torch.rand(2, count, generator=self.generator, device=self._cumulative.device)
+        clips = torch.searchsorted(self._cumulative, draws[0], right=True)
+        clips = clips.clamp_max(len(self._cumulative) - 1)  # sums of floats may end short of 1
+        times = draws[1] * self.library.durations[clips]
         return clips, times if self.random_start else torch.zeros_like(times)

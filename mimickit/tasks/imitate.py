@@ -14,6 +14,7 @@ from torch import Tensor
 from mimickit.characters import Character
 from mimickit.envs import observations, rewards, terminations
 from mimickit.errors import ConfigError
+from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
@@ -94,8 +95,10 @@ class Imitate:
         self._track_root = global_frame and (len(target_steps) > 0 or tracking_error)
         self._tracking_error = tracking_error
         self._phase = phase
-        self._weights = dict(reward_weights)
-        self._scales = dict(reward_scales)
+        self._weights, self._scales = (
+            torch.tensor([[values[name]] for name in REWARD_TERMS], device=device)
+            for values in (reward_weights, reward_scales)
+        )
         self._termination_distance = termination_distance
         relative = "world_axes" if global_frame else "root"
         self._termination_frame = "world" if self._track_root else relative
@@ -124,13 +127,16 @@ class Imitate:
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
         self._start = torch.zeros(num_envs, device=device)
         self._steps = torch.zeros(num_envs, dtype=torch.long, device=device)
-        # The reference now and 1, 2, ... span steps ahead, and what the policy sees of each.
+        # The reference now and 1, 2, ... span steps ahead [span + 1, N, ...]: the library's rows,
+        # and behind them what the policy sees of each. Buffers and views of them never change.
         self._ahead = torch.arange(self._span + 1, device=device)
-        found = self._look_up(torch.arange(num_envs, device=device), self._ahead)
-        # `_rows` holds the numbers, `_frames` views of them.
-        self._rows = [found[:, step].clone() for step in range(self._span + 1)]
+        self._buffer = self._look_up(self._clips, self._start, self._steps)
+        width = self._buffer.shape[-1] - observations.encoding_size(joints, keys)
+        self._rows, encodings = self._buffer[..., :width], self._buffer[..., width:]
         self._frames = [library.unpack(rows) for rows in self._rows]
-        self._encodings = [self._encode(frame) for frame in self._frames]
+        self._encodings = encodings.unbind(0)
+        self._prepared = (self._clips, self._start, self._buffer)  # episodes to come, on a CPU
+        self._used = num_envs  # how many of these have begun
 
     @property
     def reference(self) -> CharacterState:
@@ -154,27 +160,24 @@ class Imitate:
         return self._times(self._start, self._steps)
 
     def reset(self, mask: Tensor) -> CharacterState:
-        clips, times = self.sampler.sample(len(mask))
-        self._clips.copy_(torch.where(mask, clips, self._clips))
-        self._start.copy_(torch.where(mask, times, self._start))
-        self._steps.masked_fill_(mask, 0)
-        self._refresh(mask.nonzero().squeeze(-1))
+        if mask.device.type == "cpu":
+            self._start_prepared(mask.nonzero().squeeze(-1))
+        else:  # sizes cannot depend on how many there are
+            self._start_drawn(mask)
         return self.reference
 
     def advance(self) -> None:
         # Every frame moves one place nearer; only the farthest is new.
         self._steps += 1
-        newest = self.library.lookup_rows(
-            self._clips, self._times(self._start, self._steps + self._span)
-        )
-        frame = self.library.unpack(newest)
-        self._rows = [*self._rows[1:], newest]
-        self._frames = [*self._frames[1:], frame]
-        self._encodings = [*self._encodings[1:], self._encode(frame)]
+        times = self._times(self._start, self._steps + self._span)
+        newest, encoding = self._frames[-1], self._encodings[-1]
+        self._buffer[:-1] = self._buffer[1:].clone()
+        self._rows[-1] = self.library.lookup_rows(self._clips, times)
+        encoding.copy_(observations.encode_pose(newest, self._key_bodies))
 
     def observe(self, state: CharacterState) -> dict[str, Tensor]:
         keys, world, height = self._key_bodies, self._global, self._root_height
-        encoding = self._encode(state) if world else None
+        encoding = observations.encode_pose(state, keys) if world else None
         parts = [observations.character_obs(state, keys, world, height, encoding)]
         if self._target_steps:
             targets = [self._frames[step] for step in self._target_steps]
@@ -192,7 +195,7 @@ class Imitate:
         return {"policy": torch.cat(parts, dim=-1)}
 
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
-        reference, weights, scales = self.reference, self._weights, self._scales
+        reference = self.reference
         pos_error = state.root_pos - reference.root_pos
         if not self._root_height:
             pos_error = pos_error[:, :2]
@@ -204,28 +207,20 @@ class Imitate:
             reference_rot = quat_multiply(reference_turn, reference_rot)
             state = rewards.turned(state, turn)
             reference = rewards.turned(reference, reference_turn)
-        angle = quat_angle(root_rot, reference_rot)
-        terms = {
-            "pose": rewards.pose_reward(state, reference, self._joint_weights, scales["pose"]),
-            "velocity": rewards.velocity_reward(
-                state, reference, self._dof_weights, scales["velocity"]
-            ),
-            "root_pose": rewards.root_pose_reward(pos_error, angle, scales["root_pose"], 0.1),
-            "root_velocity": rewards.root_velocity_reward(
-                state.root_vel - reference.root_vel,
-                state.root_ang_vel - reference.root_ang_vel,
-                scales["root_velocity"],
-                0.1,
-            ),
-            "key_position": rewards.key_position_reward(
-                rewards.key_positions(state, self._key_bodies),
-                rewards.key_positions(reference, self._key_bodies),
-                scales["key_position"],
-            ),
+        errors = {
+            "pose": rewards.pose_error(state, reference, self._joint_weights),
+            "velocity": rewards.velocity_error(state, reference, self._dof_weights),
+            "root_pose": rewards.root_pose_error(pos_error, quat_angle(root_rot, reference_rot)),
+            "root_velocity": rewards.root_velocity_error(state, reference),
+            "key_position": rewards.key_position_error(state, reference, self._key_bodies),
         }
-        return {name: weights[name] * term for name, term in terms.items()}
+        terms = torch.stack(list(errors.values()))
+        terms = self._weights * torch.exp(-self._scales * terms)
+        return dict(zip(errors, terms.unbind(0)))
 
     def succeeded(self, state: CharacterState) -> Tensor:
+        if self.library.all_loop:
+            return torch.zeros_like(self._clips, dtype=torch.bool)
         ended = self.times >= self.library.durations[self._clips]
         return ended & ~self.library.loops[self._clips]
 
@@ -245,6 +240,8 @@ class Imitate:
             "clips": self._clips.clone(),
             "start": self._start.clone(),
             "steps": self._steps.clone(),
+            "prepared": [part.clone() for part in self._prepared[:2]],
+            "used": self._used,
             "generator": self.sampler.generator.get_state(),
         }
 
@@ -252,32 +249,57 @@ class Imitate:
         self._clips.copy_(state["clips"])
         self._start.copy_(state["start"])
         self._steps.copy_(state["steps"])
-        self.sampler.generator.set_state(state["generator"])
-        self._refresh(torch.arange(len(self._clips), device=self._clips.device))
+        self._buffer.copy_(self._look_up(self._clips, self._start, self._steps))
+        clips, start = (part.to(self._clips.device) for part in state["prepared"])
+        self._prepared, self._used = self._prepare(clips, start), state["used"]
+        restore(self.sampler.generator, state["generator"], "the clips and start times")
 
-    def _refresh(self, envs: Tensor) -> None:
-        """Look up all frames of some envs [E] anew."""
-        if len(envs) == 0:
+    def _start_drawn(self, mask: Tensor) -> None:
+        """Begin a new episode in the masked envs [N]."""
+        clips, start = self.sampler.sample(len(mask))
+        self._clips.copy_(torch.where(mask, clips, self._clips))
+        self._start.copy_(torch.where(mask, start, self._start))
+        self._steps.masked_fill_(mask, 0)
+        found = self._look_up(self._clips, self._start, self._steps)
+        self._buffer.copy_(torch.where(mask.unsqueeze(-1), found, self._buffer))
+
+    def _start_prepared(self, envs: Tensor) -> None:
+        """Begin a new episode in some envs [E].
+
+        Few envs end in any one step, and many small operations cost as much for one as for all: so
+        episodes are drawn and looked up for as many as there are envs, and used up one by one.
+        """
+        count = len(envs)
+        if count == 0:
             return
-        found = self._look_up(envs, self._ahead)
-        encodings = self._encode(self.library.unpack(found.flatten(0, 1)))
-        encodings = encodings.view(*found.shape[:2], -1)
-        for step, (rows, encoding) in enumerate(zip(self._rows, self._encodings)):
-            rows.index_copy_(0, envs, found[:, step])
-            encoding.index_copy_(0, envs, encodings[:, step])
+        if self._used + count > len(self._clips):
+            self._prepared, self._used = self._prepare(*self.sampler.sample(len(self._clips))), 0
+        clips, start, rows = self._prepared
+        picked = slice(self._used, self._used + count)
+        self._used += count
+        self._clips[envs] = clips[picked]
+        self._start[envs] = start[picked]
+        self._steps[envs] = 0
+        self._buffer.index_copy_(1, envs, rows[:, picked])
 
-    def _look_up(self, envs: Tensor, ahead: Tensor) -> Tensor:
-        """Some envs' references at several numbers of steps ahead, packed [E, ahead, columns]."""
-        start, steps = self._start[envs].unsqueeze(-1), self._steps[envs].unsqueeze(-1)
-        clips = self._clips[envs].unsqueeze(-1).expand(-1, len(ahead))
-        return self.library.lookup_rows(clips, self._times(start, steps + ahead))
+    def _prepare(self, clips: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Episodes with the first rows of their buffers."""
+        return clips, start, self._look_up(clips, start, torch.zeros_like(clips))
+
+    def _look_up(self, clips: Tensor, start: Tensor, steps: Tensor) -> Tensor:
+        """Rows of the buffer for E envs, [span + 1, E, ...]."""
+        times = self._times(start, steps + self._ahead.unsqueeze(-1))
+        return self._with_encoding(self.library.lookup_rows(clips.expand_as(times), times))
+
+    def _with_encoding(self, rows: Tensor) -> Tensor:
+        """The library's rows [..., columns], followed by what the policy sees of them."""
+        flat = rows.flatten(0, -2)
+        encoding = observations.encode_pose(self.library.unpack(flat), self._key_bodies)
+        return torch.cat([rows, encoding.unflatten(0, rows.shape[:-1])], dim=-1)
 
     def _times(self, start: Tensor, steps: Tensor) -> Tensor:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
         return start + steps * self._dt
-
-    def _encode(self, frame: CharacterState) -> Tensor:
-        return observations.encode_pose(frame, self._key_bodies)
 
 
 def _check_terms(values: Mapping[str, float], key: str) -> None:

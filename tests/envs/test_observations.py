@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mimickit.envs import observations
 from mimickit.geometry.quaternion import quat_from_heading
+from mimickit.state import CharacterState
 from tests.envs.parts import moved, random_state
 
 FRAMES = [(True, True), (True, False), (False, True), (False, False)]  # global_frame, root_height
@@ -185,3 +186,11 @@ def test_observing_changes_nothing(humanoid, keys):
     for kept, now in zip(before, (state, target)):
         for name, tensor in vars(kept).items():
             assert torch.equal(tensor, getattr(now, name)), name
+
+
+def test_key_positions_are_relative_to_the_root():
+    state = CharacterState.zeros(1, 3, 4)
+    state.root_pos[0] = torch.tensor([1.0, 2.0, 3.0])
+    state.body_pos[0, 2] = torch.tensor([1.5, 2.0, 2.0])
+    got = observations.key_positions(state, torch.tensor([2]))
+    assert torch.equal(got, torch.tensor([[[0.5, 0.0, -1.0]]]))

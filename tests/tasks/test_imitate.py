@@ -132,7 +132,8 @@ def test_a_local_policy_sees_neither_place_nor_heading(humanoid, angle, x, y):
         torch.testing.assert_close(after[name], term, atol=1e-5, rtol=1e-3, msg=name)
     assert torch.equal(task.failed(there), task.failed(state))
     task._frames = [moved(frame, turn, shift) for frame in task._frames]
-    task._encodings = [task._encode(frame) for frame in task._frames]
+    keys = task._key_bodies
+    task._encodings = [observations.encode_pose(frame, keys) for frame in task._frames]
     torch.testing.assert_close(
         task.observe(state)["policy"], task.observe(there)["policy"], atol=2e-4, rtol=1e-4
     )
