@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 import torch
 
@@ -19,15 +19,17 @@ from mimickit.envs.env import Env
 from mimickit.errors import (
     CheckpointError,
     ConfigError,
+    EngineError,
     IncompatibleParts,
     RunError,
     closest_beside,
 )
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
+from mimickit.graphs import can_compile
 from mimickit.launch.building import make
-from mimickit.launch.checks import check_config
-from mimickit.launch.composing import plain, saved_config
+from mimickit.launch.composing import plain
+from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
 from mimickit.methods import Method
 from mimickit.models.policy import Policy
@@ -39,6 +41,7 @@ from mimickit.training.checkpoint import Checkpoints
 from mimickit.training.trainer import Trainer, TrainerSettings
 
 Node = Mapping[str, Any]
+EVALUATE_EVERY = 2_000  # control steps of every environment between evaluations, by default
 
 
 class Train:
@@ -84,6 +87,9 @@ class Train:
         body: Character = make(character)
         self.env = build_env(config, body, num_envs, seeds["task"])
         self.device = self.env.device
+        compiles = training["compile"]
+        if can_compile(self.device) if compiles is None else compiles:
+            self.env.compile()
         torch.manual_seed(seeds["model"])
         self.method: Method = make(
             method, parts={name: make(node) for name, node in method["parts"].items()}
@@ -104,7 +110,7 @@ class Train:
         self.evaluator = build_evaluator(config, body, evaluation["num_envs"])
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
-            evaluate_every=evaluation["every"],
+            evaluate_every=evaluation["every"] or EVALUATE_EVERY * num_envs,
             checkpoint_every_s=training["checkpoint_every_s"],
             progress=training["progress"],
         )
@@ -218,10 +224,15 @@ class LoadedRun:
     """A trained policy and fresh environments of its kind, from a run folder.
 
     Attributes:
-        folder: of the run. config: its resolved config, plain.
+        folder: of the run. config: its resolved config, plain, with the engine used.
         checkpoint: which one was loaded. samples: how many it had seen.
+        engine_facts: the engine used, its device, and the engine that the policy was trained on.
         policy, env: ready to step, pose termination off.
         generator: of the env's clips and start times.
+
+    Args:
+        engine: an option of conf/engine, to run on another than the run's own; see `run_config`.
+        engine_settings: overrides of the engine's settings, e.g. `["engine.threads=4"]`.
     """
 
     def __init__(
@@ -233,14 +244,14 @@ class LoadedRun:
         motion: Any = None,
         seed: int = 0,
         random_start: bool = True,
+        engine: Optional[str] = None,
+        engine_settings: Sequence[str] = (),
     ) -> None:
-
         self.folder = Path(folder)
         if not self.folder.is_dir():
             hint = closest_beside(self.folder)
             raise RunError(f"there is no run folder {self.folder} (run=...).{hint}")
-        saved = check_config(saved_config(self.folder))
-        self.config = plain(saved)
+        self.config = plain(run_config(self.folder, engine, engine_settings))
         if motion is not None:
             self.config["motion"] = motion
         newest = checkpoint or Checkpoints(self.folder / "checkpoints").newest()
@@ -251,8 +262,19 @@ class LoadedRun:
         self.samples: int = state["samples"]
         character: Character = make(self.config["character"])
         self.config["task"] = {**self.config["task"], "random_start": random_start}
-        self.evaluator = build_evaluator(self.config, character, num_envs, seed=seed)
+        try:
+            self.evaluator = build_evaluator(self.config, character, num_envs, seed=seed)
+        except EngineError as error:
+            if engine is not None:
+                raise
+            target = self.config["engine"]["_target_"]
+            raise engine_is_missing(self.folder, target, error) from error
         self.env = self.evaluator.env
+        self.engine_facts = {
+            "engine": type(self.env.engine).__name__,
+            "device": str(self.env.device),
+            "trained_on": state["facts"].get("engine", "unknown"),
+        }
         self.generator = self.evaluator.generator
         self.policy = build_policy(self.config, self.env)
         checkpoints.check_same_run(

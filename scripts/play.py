@@ -3,7 +3,7 @@
 Further arguments, with their defaults: checkpoint=null (the newest), motion=null (the run's),
 episodes=1, seed=0, random_start=false, beside=0 (from the character to its ghost [m]),
 out=FOLDER/play.mp4, html=false (true, or a file), window=auto (where there is a display),
-size=854x480.
+size=854x480, engine=null (the run's; another runs at the run's rates), engine.KEY=VALUE.
 Usage: python scripts/play.py run=FOLDER [motion=CLIP] [episodes=3] [html=true]
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mimickit import launch
 from mimickit.launch.arguments import REQUIRED, read_arguments, true_or_false, whole_number
+from mimickit.launch.loading import split_engine_settings
 
 if TYPE_CHECKING:
     from mimickit.run import LoadedRun
@@ -29,6 +30,7 @@ OWN = {
     "seed": 0,
     "random_start": False,
     "beside": 0.0,
+    "engine": None,
 }
 
 
@@ -37,7 +39,8 @@ def main() -> None:
     """Play episodes of one run with its best actions, without noise."""
     from mimickit.viewers.arguments import DRAWING, draw, number
 
-    values = read_arguments(sys.argv[1:], {**OWN, **DRAWING}, str(__doc__))
+    arguments, engine_settings = split_engine_settings(sys.argv[1:])
+    values = read_arguments(arguments, {**OWN, **DRAWING}, str(__doc__))
     episodes, beside = whole_number(values, "episodes"), number(values, "beside")
     from mimickit.run import LoadedRun
 
@@ -48,7 +51,10 @@ def main() -> None:
         motion=values["motion"],
         seed=whole_number(values, "seed", least=0),
         random_start=true_or_false(values, "random_start"),
+        engine=str(values["engine"]) if values["engine"] else None,
+        engine_settings=engine_settings,
     )
+    print("{engine} on {device}; trained on {trained_on}".format(**run.engine_facts), flush=True)
     character, fps = run.env.engine.character, 1.0 / run.env.dt
     most = episodes * run.env.max_steps
     frames = recording(run, episodes, beside)

@@ -34,6 +34,7 @@ class Training:
     checkpoint_every_s: float = 60.0  # wall time between checkpoints [s]
     keep_checkpoints: int = 3  # how many of the newest stay
     threads: int = 0  # of torch, for each of actor and critic; 0: half of the cores
+    compile: Optional[bool] = None  # fuse observations and rewards; None: on CUDA, if it can be
     progress: bool = True  # show a progress bar
 
 
@@ -43,7 +44,7 @@ class Evaluation:
 
     num_envs: int = 64
     episodes: int = 256  # at the end of the run
-    every: Union[int, float] = 500_000  # samples between evaluations of one episode per env
+    every: Optional[Union[int, float]] = None  # samples; None: 2,000 steps per env
     seed: int = 1000  # of start times; the same at every evaluation
 
 

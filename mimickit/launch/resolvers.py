@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import importlib.util
 import os
 import re
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from omegaconf import ListConfig, OmegaConf
 
 from mimickit.errors import ConfigError
+from mimickit.launch.cuda import cuda_driver, cuda_obstacle, torch_build
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ENGINE_VARIABLE = "MIMICKIT_ENGINE"
@@ -64,8 +64,8 @@ def auto_engine() -> str:
 def choose_engine() -> tuple[str, str]:
     """The engine to take when none is named, and why.
 
-    MuJoCo Warp where it is installed beside a CUDA device, else MuJoCo on the CPU; the variable
-    MIMICKIT_ENGINE decides otherwise.
+    MuJoCo Warp where it is installed beside a CUDA device that it and torch can use, else MuJoCo on
+    the CPU; the variable MIMICKIT_ENGINE decides otherwise.
 
     Raises:
         ConfigError: MIMICKIT_ENGINE names no engine.
@@ -84,19 +84,20 @@ def choose_engine() -> tuple[str, str]:
         return "mujoco", "mujoco_warp is not installed"
     if not cuda_devices():
         return "mujoco", "no CUDA device was found"
+    obstacle = cuda_obstacle(cuda_driver(), torch_build(), installed("warp-lang"))
+    if obstacle:
+        return "mujoco", obstacle
     return "mujoco_warp", "a CUDA device and mujoco_warp were found"
 
 
 def cuda_devices() -> int:
-    """How many CUDA devices this process may use, asked of the driver itself (imports no torch).
+    """How many CUDA devices this process may use, asked of the driver itself (imports no torch)."""
+    return len(cuda_driver().devices)
 
-    Source: CUDA driver API, cuInit and cuDeviceGetCount; both return 0 on success.
-    """
+
+def installed(package: str) -> Optional[str]:
+    """The version of an installed package; None if there is none of that name."""
     try:
-        driver = ctypes.CDLL(ctypes.util.find_library("cuda") or "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
