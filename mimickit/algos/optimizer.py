@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
+import warnings
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
@@ -11,16 +14,26 @@ from torch import Tensor, nn
 from mimickit.errors import CheckpointError, ConfigError
 
 SCHEDULES = ("constant", "linear")
+CAPTURABLE = ("fused", "capturable")  # options that keep a torch optimiser's step on the device
+
+_log = logging.getLogger(__name__)
 
 
 class Optimizer:
-    """Steps on losses.
+    """Steps on losses; on a CUDA device, steps may be captured and replayed as a graph.
+
+    A graph keeps the addresses of what it works on, so the learning rate is then a tensor on the
+    device, and going on from a checkpoint fills the moments that are there.
 
     Args:
         parameters: what to optimise; those that need no gradient are left out.
         factory: a torch optimiser class with its options bound, called with the parameters.
         max_grad_norm: clip the gradient's norm; None leaves it.
         schedule: "constant", or "linear": the rate falls to zero over the run.
+
+    Attributes:
+        capturable: whether `step` may be captured: never on a CPU, and only if the torch optimiser
+            can keep its step on the device.
 
     Raises:
         ConfigError: torch or the schedule refuses a setting.
@@ -36,24 +49,44 @@ class Optimizer:
         if schedule not in SCHEDULES:
             raise ConfigError(f"algo.schedule={schedule}: choose one of {', '.join(SCHEDULES)}")
         self.parameters = [p for p in parameters if p.requires_grad]
+        on_cuda = any(p.device.type == "cuda" for p in self.parameters)
+        options = _capturable_options(factory) if on_cuda else {}
         try:
-            self.optimizer = factory(self.parameters)
-        except (TypeError, ValueError) as error:  # torch refuses a setting
+            self.optimizer = factory(self.parameters, **options)
+        except (TypeError, ValueError, RuntimeError) as error:  # torch refuses a setting
             raise ConfigError(f"algo.actor_optimizer, algo.critic_optimizer: {error}") from error
+        self.capturable = bool(options) and all(options.values())
         self.max_grad_norm = max_grad_norm
         self.schedule = schedule
-        self._base_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._base_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if self.capturable:
+            for group, base in zip(self.optimizer.param_groups, self._base_lr):
+                group["lr"] = torch.tensor(base, device=self.parameters[0].device)
+            # torch warns of steps outside a graph, as the first ones are.
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+        elif on_cuda:
+            _log.warning(
+                "%s as configured cannot step within a CUDA graph, so learning is slower "
+                "(algo.actor_optimizer, algo.critic_optimizer)",
+                self._kind,
+            )
 
     @property
-    def lr(self) -> float:
-        """The learning rate in use."""
-        return float(self.optimizer.param_groups[0]["lr"])
+    def lr(self) -> Tensor:
+        """The learning rate in use, a scalar beside the parameters."""
+        group = self.optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            return group["lr"]
+        return torch.full((), group["lr"], device=group["params"][0].device)
 
     def set_progress(self, progress: float) -> None:
-        """Set the learning rate for a run that is `progress` in [0, 1] done."""
+        """Set the learning rate for a run that is `progress` in [0, 1] done; outside any graph."""
         scale = 1.0 - progress if self.schedule == "linear" else 1.0
         for group, base in zip(self.optimizer.param_groups, self._base_lr):
-            group["lr"] = base * scale
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(base * scale)
+            else:
+                group["lr"] = base * scale
 
     def step(self, loss: Tensor) -> None:
         """One descent step on a scalar loss."""
@@ -79,8 +112,27 @@ class Optimizer:
                 "(algo.actor_optimizer, algo.critic_optimizer)"
             )
         groups = self.optimizer.state_dict()["param_groups"]
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        moments = {p: dict(known) for p, known in self.optimizer.state.items()}
         self.optimizer.load_state_dict({"state": state["moments"], "param_groups": groups})
+        # Torch has put new tensors in place of those that a graph may work on: fill the old ones.
+        for group, rate in zip(self.optimizer.param_groups, rates):
+            group["lr"] = rate
+        for parameter, known in moments.items():
+            loaded = self.optimizer.state[parameter]
+            for name in known.keys() & loaded.keys():
+                if isinstance(known[name], Tensor) and isinstance(loaded[name], Tensor):
+                    loaded[name] = known[name].copy_(loaded[name])
 
     @property
     def _kind(self) -> str:
         return type(self.optimizer).__name__
+
+
+def _capturable_options(factory: Callable[..., torch.optim.Optimizer]) -> dict[str, bool]:
+    """Those of `CAPTURABLE` that the optimiser knows, switched on unless the config says no.
+
+    With a rate on the device, SGD has to be fused; Adam's check wants to hear "capturable" too.
+    """
+    known, typed = inspect.signature(factory).parameters, getattr(factory, "keywords", {})
+    return {name: typed.get(name, True) for name in CAPTURABLE if name in known}

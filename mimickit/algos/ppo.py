@@ -8,7 +8,6 @@ optimiser of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Callable, Optional
 
@@ -16,12 +15,15 @@ import torch
 from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
+from mimickit.algos.minibatches import minibatches
 from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.returns import normalized_advantage, td_lambda_returns
 from mimickit.algos.rollout import Rollout
+from mimickit.algos.side_by_side import side_by_side
 from mimickit.errors import ConfigError
+from mimickit.generators import restore
 from mimickit.models.policy import Policy
-from mimickit.state import Done
+from mimickit.models.precision import matmul_precision
 
 
 class PPO:
@@ -93,44 +95,17 @@ class PPO:
             policy.critic.parameters(), critic_optimizer, max_grad_norm, schedule
         )
 
-    def update(
-        self, rollout: Rollout, actor_terms: Sequence[ActorTerm], progress: float
-    ) -> dict[str, Tensor]:
+    @property
+    def capturable(self) -> bool:
+        return self.actor_optimizer.capturable and self.critic_optimizer.capturable
+
+    def set_progress(self, progress: float) -> None:
         self.actor_optimizer.set_progress(progress)
         self.critic_optimizer.set_progress(progress)
-        with torch.no_grad():
-            inputs = self.policy.normalize(rollout.obs)
-            value, next_value = self._values(rollout, self.policy.critic_input(inputs))
-            returns = td_lambda_returns(
-                rollout.reward, next_value, rollout.done, self.discount, self.trace
-            )
-            advantage = normalized_advantage(returns, value, self.advantage_clip)
-            acted = {name: group[: rollout.steps].flatten(0, 1) for name, group in inputs.items()}
-        jobs = [
-            partial(
-                self._update_critic,
-                self._minibatches(rollout.samples, self.critic_epochs, self.critic_minibatches),
-                self.policy.critic_input(acted),
-                returns.flatten(),
-            ),
-            partial(
-                self._update_actor,
-                self._minibatches(rollout.samples, self.actor_epochs, self.actor_minibatches),
-                self.policy.actor_input(acted),
-                rollout.action.flatten(0, 1),
-                rollout.log_prob.flatten(),
-                advantage.flatten(),
-                actor_terms,
-            ),
-        ]
-        metrics: dict[str, Tensor] = {}
-        for found in _side_by_side(jobs) if returns.device.type == "cpu" else (j() for j in jobs):
-            metrics.update(found)
-        unexplained = (returns - value).var() / returns.var().clamp_min(1e-8)
-        metrics["algo/explained_variance"] = 1.0 - unexplained
-        metrics["algo/value"] = value.mean()
-        metrics["algo/lr"] = torch.tensor(self.actor_optimizer.lr)
-        return metrics
+
+    def update(self, rollout: Rollout, actor_terms: Sequence[ActorTerm]) -> dict[str, Tensor]:
+        with matmul_precision(self.policy.precision, rollout.reward.device):
+            return self._update(rollout, actor_terms)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -142,33 +117,65 @@ class PPO:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.actor_optimizer.load_state_dict(state["actor_optimizer"])
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
-        self.generator.set_state(state["generator"])
+        restore(self.generator, state["generator"], "the minibatches")
+
+    def _update(self, rollout: Rollout, actor_terms: Sequence[ActorTerm]) -> dict[str, Tensor]:
+        with torch.no_grad():
+            inputs = self.policy.normalize(rollout.obs)
+            critic_input = self.policy.critic_input(inputs)
+            actor_input = self.policy.actor_input(inputs)
+            value, next_value = self._values(rollout, critic_input)
+            returns = td_lambda_returns(
+                rollout.reward, next_value, rollout.done, self.discount, self.trace
+            )
+            advantage = normalized_advantage(returns, value, self.advantage_clip)
+        jobs = [
+            partial(
+                self._update_critic,
+                self._minibatches(rollout.samples, self.critic_epochs, self.critic_minibatches),
+                critic_input[:-1].flatten(0, 1),
+                returns.flatten(),
+            ),
+            partial(
+                self._update_actor,
+                self._minibatches(rollout.samples, self.actor_epochs, self.actor_minibatches),
+                actor_input[:-1].flatten(0, 1),
+                rollout.action.flatten(0, 1),
+                rollout.log_prob.flatten(),
+                advantage.flatten(),
+                actor_terms,
+            ),
+        ]
+        metrics: dict[str, Tensor] = {}
+        for found in side_by_side(jobs, returns.device):
+            metrics.update(found)
+        unexplained = (returns - value).var() / returns.var().clamp_min(1e-8)
+        metrics["algo/explained_variance"] = 1.0 - unexplained
+        metrics["algo/value"] = value.mean()
+        metrics["algo/lr"] = self.actor_optimizer.lr
+        return metrics
 
     def _values(self, rollout: Rollout, critic_input: Tensor) -> tuple[Tensor, Tensor]:
         """V of the states acted on and of those reached, [T, N] each."""
         values = self.policy.value(critic_input)
-        next_value = values[1:].clone()
-        # Where an episode was cut by the clock, obs[t + 1] is already the next episode's.
-        cut = (rollout.done == int(Done.TIME)).nonzero(as_tuple=True)
-        if len(cut[0]) > 0:
-            reached = {name: group[cut] for name, group in rollout.next_obs.items()}
-            terminal = self.policy.critic_input(self.policy.normalize(reached))
-            next_value[cut] = self.policy.value(terminal)
-        return values[:-1], next_value
+        timeout_inputs = self.policy.normalize(rollout.timeout_obs)
+        timeout_values = self.policy.value(self.policy.critic_input(timeout_inputs))
+        return values[:-1], rollout.next_values(values, timeout_values)
 
     def _update_critic(
-        self, minibatches: Sequence[Tensor], inputs: Tensor, returns: Tensor
+        self, batches: Sequence[Tensor], inputs: Tensor, returns: Tensor
     ) -> dict[str, Tensor]:
         losses = []
-        for rows in minibatches:
-            loss = (self.policy.value(inputs[rows]) - returns[rows]).square().mean()
+        for rows in batches:
+            value = self.policy.value(inputs.index_select(0, rows))
+            loss = (value - returns.index_select(0, rows)).square().mean()
             self.critic_optimizer.step(loss)
             losses.append(loss.detach())
         return {"algo/critic_loss": _mean(losses)} if losses else {}
 
     def _update_actor(
         self,
-        minibatches: Sequence[Tensor],
+        batches: Sequence[Tensor],
         inputs: Tensor,
         action: Tensor,
         old_log_prob: Tensor,
@@ -176,12 +183,14 @@ class PPO:
         actor_terms: Sequence[ActorTerm],
     ) -> dict[str, Tensor]:
         logs: dict[str, list[Tensor]] = {}
-        for rows in minibatches:
-            batch = inputs[rows]
+        for rows in batches:
+            batch = inputs.index_select(0, rows)
             distribution = self.policy.distribution(batch)
-            log_ratio = distribution.log_prob(action[rows]) - old_log_prob[rows]
+            log_ratio = distribution.log_prob(
+                action.index_select(0, rows)
+            ) - old_log_prob.index_select(0, rows)
             ratio = log_ratio.exp()
-            gain = advantage[rows]
+            gain = advantage.index_select(0, rows)
             clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip)
             surrogate = -torch.minimum(ratio * gain, clipped * gain).mean()
             bound = bound_loss(distribution.mean)
@@ -204,22 +213,7 @@ class PPO:
         return metrics
 
     def _minibatches(self, samples: int, epochs: int, parts: int) -> list[Tensor]:
-        """Rows of each minibatch: every pass sees every sample once, in a new order."""
-        device = self.generator.device
-        orders = (
-            torch.randperm(samples, generator=self.generator, device=device) for _ in range(epochs)
-        )
-        return [rows for order in orders for rows in order.tensor_split(min(parts, samples))]
-
-
-def _side_by_side(jobs: Sequence[Callable[[], dict[str, Tensor]]]) -> list[dict[str, Tensor]]:
-    """Results of jobs that share nothing, each on a thread of its own.
-
-    Actor and critic are too small to fill several cores one after the other. Their arithmetic does
-    not depend on when the other's happens, so results are the same bits.
-    """
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
+        return minibatches(samples, epochs, parts, self.generator)
 
 
 def bound_loss(mean: Tensor) -> Tensor:

@@ -36,8 +36,7 @@ def td_lambda_returns(
     returns = torch.empty_like(reward)
     tail = next_value[-1]
     for step in range(len(reward) - 1, -1, -1):
-        tail = torch.addcmul(base[step], mix[step], tail)
-        returns[step] = tail
+        tail = torch.addcmul(base[step], mix[step], tail, out=returns[step])
     return returns
 
 

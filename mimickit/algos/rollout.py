@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Union
 
 import torch
 from torch import Tensor
 
 from mimickit.specs import GroupSpec
-from mimickit.state import Step
+from mimickit.state import Done, Step
 
 
 class Rollout:
     """Buffers of one iteration, allocated once. Legend: T steps, N envs, A action components.
 
+    Where an episode goes on, `obs[t + 1]` is the state that step t reached; after its end it is the
+    next episode's first. Learners need the state reached only where the clock cut an episode, and
+    between two such cuts of one env lie at least `max_steps` steps. So each stretch of that many
+    steps keeps one observation per env: usually one stretch holds the whole rollout.
+
+    Args:
+        max_steps: no env is cut by the clock twice within so many steps, e.g. `Env.max_steps`. The
+            default holds for every env and keeps the most.
+
     Attributes:
         obs: by group [T + 1, N, size]; row t is what was acted on, the last what comes next.
-        next_obs: by group [T, N, size], the state that step t reached, before any reset.
+        timeout_obs: by group [stretches, N, size]; the state that a step of the stretch reached
+            where its `done` is `Done.TIME`, before any reset; of other envs, anything finite.
         action: [T, N, A]. log_prob: [T, N], of the action when it was drawn.
         terms: reward terms by name [T, N]; `reward`: [T, N], weighed by the method.
         done: [T, N] int64 of `Done`.
@@ -29,14 +40,21 @@ class Rollout:
         groups: Mapping[str, GroupSpec],
         action_size: int,
         device: torch.device,
+        max_steps: int = 1,
     ) -> None:
         self.steps = steps
         self.num_envs = num_envs
+        self._max_steps = max_steps
+        self._stretches = -(-steps // max_steps)
+        self._stretch_of = torch.arange(steps, device=device) // max_steps  # [T]
         self.obs = {
             name: torch.zeros(steps + 1, num_envs, spec.size, device=device)
             for name, spec in groups.items()
         }
-        self.next_obs = {name: torch.zeros_like(buffer[1:]) for name, buffer in self.obs.items()}
+        self.timeout_obs = {
+            name: torch.zeros(self._stretches, num_envs, spec.size, device=device)
+            for name, spec in groups.items()
+        }
         self.action = torch.zeros(steps, num_envs, action_size, device=device)
         self.log_prob = torch.zeros(steps, num_envs, device=device)
         self.terms: dict[str, Tensor] = {}
@@ -49,21 +67,58 @@ class Rollout:
         return self.steps * self.num_envs
 
     def record(
-        self, t: int, obs: Mapping[str, Tensor], action: Tensor, log_prob: Tensor, step: Step
+        self,
+        t: Union[int, Tensor],
+        obs: Mapping[str, Tensor],
+        action: Tensor,
+        log_prob: Tensor,
+        step: Step,
     ) -> None:
-        """Store step t: what was seen, done, and what came of it."""
+        """Store step t: what was seen, done, and what came of it.
+
+        Args:
+            t: the step; within a graph that is replayed for every step, a tensor [1] int64 of it.
+        """
         for name, buffer in self.obs.items():
-            buffer[t] = obs[name]
-            self.next_obs[name][t] = step.obs[name]
-        self.action[t] = action
-        self.log_prob[t] = log_prob
-        self.done[t] = step.done
+            _write(buffer, t, obs[name])
+        timed_out = (step.done == int(Done.TIME)).unsqueeze(-1)
+        stretch = t // self._max_steps if self._stretches > 1 else 0
+        for name, buffer in self.timeout_obs.items():
+            _write_where(buffer, stretch, timed_out, step.obs[name])
+        _write(self.action, t, action)
+        _write(self.log_prob, t, log_prob)
+        _write(self.done, t, step.done)
         for name, term in step.reward.items():
             if name not in self.terms:
                 self.terms[name] = torch.zeros_like(self.reward)
-            self.terms[name][t] = term
+            _write(self.terms[name], t, term)
 
     def finish(self, obs: Mapping[str, Tensor]) -> None:
         """Store what comes after the last step, finished envs already reset."""
         for name, buffer in self.obs.items():
             buffer[self.steps] = obs[name]
+
+    def next_values(self, values: Tensor, timeout_values: Tensor) -> Tensor:
+        """Of the state that each step reached, [T, N]; where an episode failed or succeeded, any.
+
+        Args:
+            values: of `obs`, [T + 1, N].
+            timeout_values: of `timeout_obs`, [stretches, N].
+        """
+        timed_out = self.done == int(Done.TIME)
+        return torch.where(timed_out, timeout_values[self._stretch_of], values[1:])
+
+
+def _write(buffer: Tensor, row: Union[int, Tensor], value: Tensor) -> None:
+    if isinstance(row, int):
+        buffer[row] = value
+    else:
+        buffer.index_copy_(0, row, value.unsqueeze(0))
+
+
+def _write_where(buffer: Tensor, row: Union[int, Tensor], mask: Tensor, value: Tensor) -> None:
+    if isinstance(row, int):
+        torch.where(mask, value, buffer[row], out=buffer[row])
+    else:
+        kept = buffer.index_select(0, row)
+        buffer.index_copy_(0, row, torch.where(mask, value, kept))

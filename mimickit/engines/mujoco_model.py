@@ -17,7 +17,13 @@ FLOOR = "floor"
 
 
 def build_model(
-    character: Character, sim_dt: float, control_mode: str, solver_iterations: int
+    character: Character,
+    sim_dt: float,
+    control_mode: str,
+    solver_iterations: int,
+    line_search_iterations: int = 50,
+    native_drives: bool = True,
+    force_sensors: bool = True,
 ) -> mujoco.MjModel:
     """A compiled model; its dofs after the free joint are the character's, in the same order.
 
@@ -25,26 +31,36 @@ def build_model(
         sim_dt: simulation time step [s].
         control_mode: see `mimickit.engines.engine.CONTROL_MODES`.
         solver_iterations: most Newton iterations of the contact solver per substep.
+        line_search_iterations: most iterations of the line search within each of these.
+        native_drives: whether MuJoCo computes the P part of position drives; if not, there are no
+            such drives, and an engine applies these torques to the dofs itself.
+        force_sensors: whether MuJoCo measures the ground forces: 3 numbers [N] of sensordata for
+            each body, in order; if not, an engine sums up the contacts itself.
     """
     try:
         spec = mujoco.MjSpec.from_file(str(character.model))
     except ValueError as error:
         raise _refused(character, error) from None
-    # Robots' files bring drives and sensors of their own, and keyframes that fit them.
-    for element in (*spec.keys, *spec.actuators, *spec.sensors):
+    # Robots' files bring drives and sensors of their own, keyframes that fit them, and cameras and
+    # lights, whose poses would be computed in every substep.
+    for element in (*spec.keys, *spec.actuators, *spec.sensors, *spec.cameras, *spec.lights):
         spec.delete(element)
     spec.option.timestep = sim_dt
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations = solver_iterations
+    spec.option.ls_iterations = line_search_iterations
     # The primitive box-box collider in place of the general convex one, on every engine.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_NATIVECCD
     floor = spec.worldbody.add_geom(name=FLOOR, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
     floor.condim = 3
     floor.friction = [1.0, 0.05, 0.05]
     for joint in character.movable_joints:
-        _drive(spec, joint, control_mode)
-    for body in character.body_names:
-        _ground_force_sensor(spec, body)
+        _drive(spec, joint, control_mode, native_drives)
+    if force_sensors:
+        for body in character.body_names:
+            _ground_force_sensor(spec, body)
+    else:
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
     try:
         model = spec.compile()
     except ValueError as error:
@@ -58,10 +74,13 @@ def _refused(character: Character, error: ValueError) -> CharacterError:
     return CharacterError(f"MuJoCo cannot use {character.model} (character.model): {reason}")
 
 
-def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str) -> None:
-    damped = mode == "pos"
-    spec.joint(joint.name).damping[0] = joint.kd if damped else 0.0
-    if mode == "none":
+def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str, native: bool) -> None:
+    element = spec.joint(joint.name)
+    element.damping[0] = joint.kd if mode == "pos" else 0.0
+    # The file's own limit on a joint's drives would clamp the P part, where they are MuJoCo's.
+    element.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
+    element.actgravcomp = False  # else it would need a drive to act through
+    if mode == "none" or (mode == "pos" and not native):
         return
     limit = joint.torque_limit
     ball = joint.kind is JointKind.BALL

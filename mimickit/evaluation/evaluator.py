@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Protocol
+from typing import Callable, Dict, Optional, Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +11,15 @@ from torch import Tensor
 from mimickit.envs.env import Env
 from mimickit.errors import ConfigError
 from mimickit.evaluation import tracking
+from mimickit.graphs import Graphed
 from mimickit.state import CharacterState, Done
 
 Metric = Callable[[CharacterState, CharacterState], Tensor]
+Results = Dict[str, dict]  # see `Evaluator.results`
+
+# Control steps between two questions of the host to a CUDA device whether all is over: each one
+# waits for the device, and steps too many are cheap.
+ASK_EVERY = 32
 
 
 class DeterministicPolicy(Protocol):
@@ -28,14 +34,23 @@ class Evaluator:
     """Deterministic episodes on envs of its own; training is not touched.
 
     The first K episodes of every env count, whatever they lasted, so that short episodes are not
-    seen more often than long ones. Every call begins from the same seed.
+    seen more often than long ones. Every evaluation begins from the same seed. On CUDA a control
+    step with all that is recorded of it is one replayed graph.
+
+    `run` does all of an evaluation. Whoever has other work beside it calls `begin`, then `advance`
+    until `over` or `max_steps` times, then `results`.
 
     Args:
         env: its own; its task should have no pose termination.
-        generator: of the env's task: reseeded at every call.
+        generator: of the env's task: reseeded for every evaluation.
         seed: what with.
         episodes: how many to count, rounded up to a multiple of the number of envs.
+
+    Attributes:
+        max_steps: control steps after which all counted episodes are over for certain.
     """
+
+    # Legend: N envs, K counted episodes of each, C columns: a figure of an episode each.
 
     def __init__(self, env: Env, generator: torch.Generator, seed: int, episodes: int) -> None:
         if episodes < 1:
@@ -44,76 +59,122 @@ class Evaluator:
         self.generator = generator
         self.seed = seed
         self.episodes_per_env = math.ceil(episodes / env.num_envs)
-        velocity_error = tracking.DofVelocityError(env.engine.character, env.device)
-        self._metrics: dict[str, Metric] = {}
-        if "reference" in env.task.provides:
-            self._metrics = {
-                "position_error_m": tracking.position_error,
-                "dof_velocity_error_rad_s": velocity_error,
-                "dof_velocity_error_per_dof_rad_s": velocity_error.per_dof,
-                "root_position_error_m": tracking.root_position_error,
-                "root_rotation_error_rad": tracking.root_rotation_error,
-                "body_position_error_m": tracking.body_position_error,
-                "body_rotation_error_rad": tracking.body_rotation_error,
-            }
+        self.max_steps = self.episodes_per_env * env.max_steps
+        self._metrics = _tracking_metrics(env)
+        self._columns = [*self._metrics, "return", "episode_length_s", "success_rate"]
+
+        rounds, num, device = self.episodes_per_env, env.num_envs, env.device
+        self._policy: Optional[DeterministicPolicy] = None
+        self._obs = {name: obs.clone() for name, obs in env.obs.items()}  # what is acted on next
+        self._sums = torch.zeros(num, len(self._metrics) + 1, device=device)  # of open episodes
+        self._ended = torch.zeros(num, dtype=torch.long, device=device)  # [N] episodes so far
+        self._round = torch.arange(rounds, device=device).unsqueeze(-1)  # [K, 1]
+        self._rows = torch.zeros(rounds, num, len(self._columns), device=device)
+        self._clips = torch.zeros(rounds, num, dtype=torch.long, device=device)
+        self._step = Graphed(self._step_once, device, [generator])
+
+    def run(self, policy: DeterministicPolicy) -> Results:
+        """Evaluate; see `results`."""
+        ask_every = ASK_EVERY if self.env.device.type == "cuda" else 1
+        self.begin(policy)
+        for step in range(1, self.max_steps + 1):
+            self.advance()
+            if step % ask_every == 0 and bool(self.over):
+                break
+        return self.results()
 
     @torch.no_grad()
-    def run(self, policy: DeterministicPolicy) -> dict[str, dict]:
-        """Evaluate.
-
-        Returns:
-            `overall` and `clips` (by name): the errors above, each the mean over the steps of an
-            episode up to its end, then over episodes; `success_rate`, the share of episodes that
-            did not fail; `return`, the mean sum of rewards; `episode_length_s`; `episodes`.
-        """
-        env = self.env
+    def begin(self, policy: DeterministicPolicy) -> None:
+        """Start anew; a policy other than the last one costs a capture on CUDA."""
+        if policy is not self._policy:
+            self._policy = policy
+            self._step.recapture()  # a graph reads the weights where they were
         self.generator.manual_seed(self.seed)
-        obs = env.reset_all()
-        open_sums = {name: torch.zeros(env.num_envs, device=env.device) for name in self._columns}
-        records: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
-        left = torch.full((env.num_envs,), self.episodes_per_env, device=env.device)
-        for _ in range(self.episodes_per_env * env.max_steps):
-            clips = env.task.clips.clone()
-            step = env.step(policy.act_deterministic(obs))
-            reference = env.task.reference
-            for name, metric in self._metrics.items():
-                assert reference is not None, "metrics need a task that provides one"
-                open_sums[name] += metric(env.state, reference)
-            open_sums["return"] += torch.stack(list(step.reward.values())).sum(0)
-            ended = step.done != int(Done.NULL)
-            counted = (ended & (left > 0)).nonzero().squeeze(-1)
-            if len(counted) > 0:
-                lengths = env.episode_steps[counted].float()
-                row = {name: sums[counted].clone() for name, sums in open_sums.items()}
-                for name in self._metrics:
-                    row[name] /= lengths
-                row["episode_length_s"] = lengths * env.dt
-                row["success_rate"] = (step.done[counted] != int(Done.FAIL)).float()
-                records.append((counted, clips[counted], row))
-            left -= ended.long()
-            for sums in open_sums.values():
-                sums.masked_fill_(ended, 0.0)
-            if bool((left <= 0).all()):
-                break
-            obs = env.reset(ended)
-        return self._summary(records)
+        self._hold(self.env.reset_all())
+        self._sums.zero_()
+        self._ended.zero_()
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """One control step of all envs, without waiting for the device."""
+        self._step()
 
     @property
-    def _columns(self) -> list[str]:
-        return [*self._metrics, "return"]
+    def over(self) -> Tensor:
+        """Whether all episodes that count are over, [] bool on the device."""
+        return (self._ended >= self.episodes_per_env).all()
 
-    def _summary(self, records: list[tuple[Tensor, Tensor, dict[str, Tensor]]]) -> dict[str, dict]:
-        clips = torch.cat([record[1] for record in records])
-        columns = {
-            name: torch.cat([record[2][name] for record in records]) for name in records[0][2]
-        }
+    def results(self) -> Results:
+        """What came of an evaluation that is over.
 
-        def mean(rows: Tensor) -> dict[str, float]:
-            figures = {name: float(column[rows].mean()) for name, column in columns.items()}
-            return {**figures, "episodes": int(rows.sum())}
+        Returns:
+            `overall` and `clips` (by name): the tracking errors, each the mean over the steps of
+            an episode up to its end, then over episodes; `success_rate`, the share of episodes that
+            did not fail; `return`, the mean sum of rewards; `episode_length_s`; `episodes`.
+        """
+        assert bool(self.over), "episodes that count have not ended"
+        clips = self._clips.flatten().cpu()
+        rows = self._rows.flatten(0, 1).cpu().double()  # sums in an order of no consequence
+
+        def mean(chosen: Tensor) -> dict[str, float]:
+            figures = dict(zip(self._columns, rows[chosen].mean(0).tolist()))
+            return {**figures, "episodes": int(chosen.sum())}
 
         names = self.env.task.clip_names
         return {
             "overall": mean(torch.ones_like(clips, dtype=torch.bool)),
             "clips": {names[c]: mean(clips == c) for c in clips.unique().tolist()},
         }
+
+    def _step_once(self) -> None:
+        env = self.env
+        assert self._policy is not None, "advance() comes after begin()"
+        step = env.step(self._policy.act_deterministic(self._obs))
+        ended = step.done != int(Done.NULL)
+        self._sums += torch.stack([*self._errors(), _total(step.reward)], dim=-1)
+        self._record(ended, step.done != int(Done.FAIL))
+        self._hold(env.reset(ended))
+
+    def _errors(self) -> list[Tensor]:
+        """The tracking errors of the state that was reached, [N] each."""
+        reference = self.env.task.reference
+        if reference is None:
+            assert not self._metrics, "metrics need a task that provides a reference"
+            return []
+        return [metric(self.env.state, reference) for metric in self._metrics.values()]
+
+    def _record(self, ended: Tensor, succeeded: Tensor) -> None:
+        """Store the episodes that ended, [N], unless their envs had K before."""
+        steps = self.env.episode_steps.float()
+        errors, returns = self._sums[:, :-1] / steps.unsqueeze(-1), self._sums[:, -1]
+        others = torch.stack([returns, steps * self.env.dt, succeeded.float()], dim=-1)
+        row = torch.cat([errors, others], dim=-1)  # [N, C]
+        here = ended & (self._round == self._ended)  # [K, N]
+        self._rows.copy_(torch.where(here.unsqueeze(-1), row, self._rows))
+        self._clips.copy_(torch.where(here, self.env.task.clips, self._clips))
+        self._ended += ended
+        self._sums.masked_fill_(ended.unsqueeze(-1), 0.0)
+
+    def _hold(self, obs: dict[str, Tensor]) -> None:
+        for name, value in obs.items():
+            self._obs[name].copy_(value)
+
+
+def _tracking_metrics(env: Env) -> dict[str, Metric]:
+    """Errors against the task's reference by name; none if it has no reference."""
+    if "reference" not in env.task.provides:
+        return {}
+    velocity_error = tracking.DofVelocityError(env.engine.character, env.device)
+    return {
+        "position_error_m": tracking.position_error,
+        "dof_velocity_error_rad_s": velocity_error,
+        "dof_velocity_error_per_dof_rad_s": velocity_error.per_dof,
+        "root_position_error_m": tracking.root_position_error,
+        "root_rotation_error_rad": tracking.root_rotation_error,
+        "body_position_error_m": tracking.body_position_error,
+        "body_rotation_error_rad": tracking.body_rotation_error,
+    }
+
+
+def _total(rewards: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(rewards.values())).sum(0)

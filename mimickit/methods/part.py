@@ -13,6 +13,10 @@ from mimickit.algos.rollout import Rollout
 class Part:
     """The hooks a part may implement; each does nothing unless overridden.
 
+    On a CUDA device `reward`, the actor's term and `update` are captured and replayed as one graph:
+    their shapes must not depend on data, nothing in them may wait for the device, and what they
+    remember lies in tensors that are written in place, by `load_state_dict` as well.
+
     Attributes:
         needs: what the task must provide, e.g. "reference".
     """

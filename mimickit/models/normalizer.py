@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+CHUNK = 65_536  # rows of which a float64 copy is made at a time, which bounds its memory
+
 
 class Normalizer(nn.Module):
     """Standardises a stream of vectors with its running statistics.
 
-    Batches are merged in float64 by Chan's formula, so features with a large mean lose nothing.
+    Batches are merged in float64 by Chan's formula, so features with a large mean lose nothing. All
+    shapes are fixed and nothing waits for the device, so an update may be captured; for that, a
+    frozen normaliser still looks at every batch.
 
     Args:
         size: width of the vectors.
@@ -47,21 +51,27 @@ class Normalizer(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Standardised and clipped values [..., size]; the identity before the first update."""
-        return ((values - self._shift) * self._scale).clamp_(-self.clip, self.clip)
+        return (values - self._shift).mul_(self._scale).clamp_(-self.clip, self.clip)
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
         """Fold in a batch [..., size], unless the budget is spent."""
-        if float(self.count) >= self.max_samples:
-            return
-        values = values.reshape(-1, values.shape[-1])
-        count = len(values)
-        var, mean = torch.var_mean(values.double(), dim=0, unbiased=False)
-        total = self.count + count
-        delta = mean - self.mean
-        self.mean += delta * (count / total)
-        self.square_sum += var * count + delta.square() * (self.count * count / total)
-        self.count.copy_(total)
-        std = (self.square_sum / self.count).sqrt().clamp_min(self.min_std)
-        self._shift.copy_(self.mean)
-        self._scale.copy_(1.0 / std)
+        frozen = self.count >= self.max_samples
+        count, mean, square_sum = self.count, self.mean, self.square_sum
+        for chunk in values.reshape(-1, values.shape[-1]).split(CHUNK):
+            rows = len(chunk)
+            chunk_var, chunk_mean = torch.var_mean(chunk.double(), dim=0, unbiased=False)
+            total = count + rows
+            delta = chunk_mean - mean
+            mean = mean + delta * (rows / total)
+            square_sum = square_sum + (chunk_var * rows + delta.square() * (count * rows / total))
+            count = total
+        std = (square_sum / count).sqrt().clamp_min(self.min_std)
+        for buffer, new in (
+            (self.count, count),
+            (self.mean, mean),
+            (self.square_sum, square_sum),
+            (self._shift, mean.float()),
+            (self._scale, (1.0 / std).float()),
+        ):
+            buffer.copy_(torch.where(frozen, buffer, new))

@@ -13,6 +13,7 @@ from mimickit.errors import ConfigError, IncompatibleParts, unknown_name_message
 from mimickit.models.distributions import DiagonalGaussian
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
+from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
 from mimickit.specs import GroupSpec
 
 SIGMA_TYPES = ("fixed", "learned", "state")
@@ -31,6 +32,9 @@ class Policy(nn.Module):
         sigma: "fixed" standard deviation, "learned" one per component, or "state": a second head.
         sigma_init: (initial) standard deviation, in half ranges of the action.
         normalizer_samples: when the input statistics freeze.
+        precision: of the networks' matrix products on a CUDA device: "tf32", "fp32", or "bf16", the
+            fastest and coarsest. See `mimickit.models.precision`; whoever calls `distribution` or
+            `value` to learn from them does so within `matmul_precision`.
 
     Source: defaults are MimicKit f8d0d70's (mimickit/learning/nets, distribution_gaussian_diag).
     """
@@ -49,6 +53,7 @@ class Policy(nn.Module):
         sigma: str,
         sigma_init: float,
         normalizer_samples: float,
+        precision: str = "tf32",
     ) -> None:
         super().__init__()
         for name in (*actor_groups, *critic_groups):
@@ -67,7 +72,10 @@ class Policy(nn.Module):
             raise ConfigError(f"model.sigma={sigma}: choose one of {', '.join(SIGMA_TYPES)}")
         if not sigma_init > 0:
             raise ConfigError(f"model.sigma_init must be > 0, got {sigma_init}")
+        if precision not in PRECISIONS:
+            raise ConfigError(f"model.precision={precision}: choose one of {', '.join(PRECISIONS)}")
         self.action_size = action_size
+        self.precision = precision
         self.actor_groups = tuple(actor_groups)
         self.critic_groups = tuple(critic_groups)
         used = dict.fromkeys((*actor_groups, *critic_groups))
@@ -100,7 +108,7 @@ class Policy(nn.Module):
 
     def distribution(self, actor_input: Tensor) -> DiagonalGaussian:
         """Action distribution for normalised inputs [N, ...], in half ranges of the action."""
-        output = self.actor(actor_input)
+        output = run_network(self.actor, actor_input, self.precision)
         if self.sigma == "state":
             mean, change = output.split(self.action_size, dim=-1)
             return DiagonalGaussian(mean, self.log_std + change)
@@ -108,27 +116,31 @@ class Policy(nn.Module):
 
     def value(self, critic_input: Tensor) -> Tensor:
         """Expected return [...] for normalised inputs [..., size]."""
-        return self.critic(critic_input).squeeze(-1)
+        return run_network(self.critic, critic_input, self.precision).squeeze(-1)
 
     @torch.no_grad()
     def act(
         self, obs: Mapping[str, Tensor], generator: Optional[torch.Generator] = None
     ) -> tuple[Tensor, Tensor]:
         """A drawn action [N, A] and its log density [N]."""
-        distribution = self.distribution(self.actor_input(self.normalize(obs)))
+        distribution = self._act_on(obs)
         action = distribution.sample(generator)
         return action, distribution.log_prob(action)
 
     @torch.no_grad()
     def act_deterministic(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The most likely action [N, A]."""
-        return self.distribution(self.actor_input(self.normalize(obs))).mean
+        return self._act_on(obs).mean
 
     def update_normalizers(self, obs: Mapping[str, Tensor]) -> None:
         """Fold observations [..., size] of each used group into its statistics."""
         for name, normalizer in self.normalizers.items():
             assert isinstance(normalizer, Normalizer)
             normalizer.update(obs[name])
+
+    def _act_on(self, obs: Mapping[str, Tensor]) -> DiagonalGaussian:
+        with matmul_precision(self.precision, self.log_std.device):
+            return self.distribution(self.actor_input(self.normalize(obs)))
 
 
 def _side_by_side(inputs: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:

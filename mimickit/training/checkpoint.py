@@ -7,10 +7,13 @@ import os
 import pickle
 import re
 import zipfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
+from torch import Tensor
 
 from mimickit.errors import CheckpointError
 
@@ -24,6 +27,10 @@ _KEYS = ("version", "samples", "config", "facts", "run", "policy")
 class Checkpoints:
     """The checkpoints in one folder, named by samples; the newest few and the best are kept.
 
+    One may be written `behind`: on a thread, from a copy in the host's memory, while the caller
+    goes on. At most one is written at a time, and what went wrong is raised by the next call that
+    writes or by `wait`. A program that ends waits for the thread.
+
     Args:
         folder: is created when first written to.
         keep: how many of the newest to keep.
@@ -34,6 +41,8 @@ class Checkpoints:
             raise CheckpointError(f"training.keep_checkpoints must be at least 1, got {keep}")
         self.folder = folder
         self.keep = keep
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._written: Optional[Future] = None
 
     def paths(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
@@ -46,17 +55,54 @@ class Checkpoints:
         paths = self.paths()
         return paths[-1] if paths else None
 
-    def save(self, state: dict[str, Any]) -> Path:
-        """Write one atomically, then drop those that are too old."""
+    def save(self, state: dict[str, Any], behind: bool = False) -> Path:
+        """Write one atomically, then drop those that are too old; where it is, or will be.
+
+        Raises:
+            CheckpointError: this one, or the last one behind, could not be written.
+        """
         path = self.folder / f"checkpoint_{state['samples']:012d}.pt"
+        self._write(path, state, behind)
+        return path
+
+    def save_best(self, state: dict[str, Any], behind: bool = False) -> None:
+        """Write the best one so far atomically; see `save`."""
+        self._write(self.folder / BEST, state, behind)
+
+    def wait(self) -> None:
+        """Until what is written behind is there.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def _write(self, path: Path, state: dict[str, Any], behind: bool) -> None:
+        self.wait()
+        if behind:
+            # The thread must not touch the device: a graph may be captured meanwhile.
+            state = map_tensors(state, partial(Tensor.to, device="cpu", copy=True))
+            self._written = self._writer.submit(self._write_and_tidy, path, state)
+        else:
+            self._write_and_tidy(path, state)
+
+    def _write_and_tidy(self, path: Path, state: dict[str, Any]) -> None:
         write(path, state)
         for old in self.paths()[: -self.keep]:
             old.unlink()
-        return path
 
-    def save_best(self, state: dict[str, Any]) -> None:
-        """Write the best one so far atomically."""
-        write(self.folder / BEST, state)
+
+def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """The same dicts and lists with every tensor in them replaced by `function` of it."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(item, function) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_tensors(item, function) for item in value)
+    return value
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

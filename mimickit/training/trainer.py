@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -17,14 +18,19 @@ from mimickit.algos.algo import Algo
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.env import Env
 from mimickit.errors import RunError
-from mimickit.evaluation.evaluator import Evaluator
+from mimickit.evaluation.background import BackgroundEvaluation
+from mimickit.evaluation.evaluator import Evaluator, Results
+from mimickit.generators import restore
+from mimickit.graphs import Graphed
 from mimickit.loggers.logger import Logger
 from mimickit.methods import Method
 from mimickit.models.policy import Policy
-from mimickit.state import Done
-from mimickit.training.checkpoint import Checkpoints, check_same_run
+from mimickit.training.checkpoint import Checkpoints, check_same_run, map_tensors
+from mimickit.training.collector import Collector
 from mimickit.training.episodes import EpisodeStatistics
 from mimickit.training.progress import ProgressBar, Stopwatch
+
+Metrics = Dict[str, Tensor]  # scalars by name
 
 
 @dataclass
@@ -65,6 +71,9 @@ class _Stop:
 class Trainer:
     """Trains one policy; see `train`.
 
+    On CUDA evaluations run beside the training and checkpoints are written behind it; elsewhere
+    each is done when it is due, and the same run twice gives the same bits.
+
     Attributes:
         noise: generator of the exploration noise.
         config: of the whole run, kept in every checkpoint.
@@ -87,9 +96,18 @@ class Trainer:
     def __post_init__(self) -> None:
         env = self.env
         self.rollout = Rollout(
-            self.algo.steps, env.num_envs, env.groups, env.action_size, env.device
+            self.algo.steps, env.num_envs, env.groups, env.action_size, env.device, env.max_steps
         )
         self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device)
+        self.collector = Collector(env, self.policy, self.rollout, self.noise)
+        self._learn: Callable[[], tuple[Metrics, Metrics]] = self._learn_once
+        if self.algo.capturable:
+            self._learn = Graphed(self._learn_once, env.device, [self.algo.generator])
+        self._on_cuda = env.device.type == "cuda"
+        self._background: Optional[BackgroundEvaluation] = None
+        if self._on_cuda:
+            self._background = BackgroundEvaluation(self.evaluator, self.policy)
+        self._candidate: dict[str, Any] = {}  # the state that the evaluation now running is of
 
     def train(self) -> bool:
         """Train until the budget is spent; False if a signal ended it early.
@@ -105,11 +123,14 @@ class Trainer:
         with closing(self.logger), _ends_early() as stop, ProgressBar(
             budget, counters.samples, self.settings.progress
         ) as bar:
-            while counters.samples < budget and stop.signal is None:
+            if self._on_cuda:
+                bar.say("compiles and captures CUDA graphs: the first iterations are slow")
+            self._prepare_evaluation()
+            last = counters.samples >= budget or stop.signal is not None
+            while not last:
                 metrics = self.iterate(watch)
-                if self._evaluation_is_due():
-                    with watch.phase("evaluate"):
-                        metrics.update(self._evaluate())
+                last = counters.samples >= budget or stop.signal is not None
+                metrics.update(self._evaluate(watch, last))
                 seconds = watch.reset()
                 now = time.perf_counter()  # everything since the last row, saving included
                 counters.wall_s, last_row = counters.wall_s + now - last_row, now
@@ -121,17 +142,18 @@ class Trainer:
                 bar.update(
                     counters.samples, self.rollout.samples / busy, seconds, _headline(metrics)
                 )
-                if "evaluate" in seconds:
-                    bar.say(f"{counters.samples:>13,} samples  {_headline(metrics)}")
+                if "eval/samples" in metrics:
+                    bar.say(f"{metrics['eval/samples']:>13,.0f} samples  {_headline(metrics)}")
                 if time.monotonic() - last_checkpoint >= self.settings.checkpoint_every_s:
                     self.save()
                     last_checkpoint = time.monotonic()
         self.save()
+        self.checkpoints.wait()
         return stop.signal is None
 
     def save(self) -> Path:
         """Write a checkpoint of everything the run depends on."""
-        return self.checkpoints.save(self._state())
+        return self.checkpoints.save(self._state(), behind=self._on_cuda)
 
     def load(self, state: dict[str, Any], path: Path) -> None:
         """Go on exactly where a checkpoint was written.
@@ -146,7 +168,7 @@ class Trainer:
         self.method.load_state_dict(run["method"])
         self.env.load_state_dict(run["env"])
         self.episodes.load_state_dict(run["episodes"])
-        self.noise.set_state(run["noise"])
+        restore(self.noise, run["noise"], "the exploration noise")
         self.counters = Counters(**run["counters"])
         self.logger.resume(self.counters.samples)
 
@@ -154,56 +176,79 @@ class Trainer:
         """One iteration: T steps of all envs, then one update of everything that learns."""
         counters, rollout = self.counters, self.rollout
         with watch.phase("simulate"):
-            self._collect()
+            self.collector.collect()
+            if self._on_cuda:  # once per iteration, to know the shares; evaluation runs on
+                torch.cuda.current_stream(self.env.device).synchronize()
         with watch.phase("learn"):
-            tensors = self.method.reward(rollout)
-            self.episodes.add(rollout.reward, rollout.done)
-            progress = min(1.0, counters.samples / self.settings.max_samples)
-            tensors.update(self.algo.update(rollout, self.method.actor_terms(), progress))
-            tensors.update(self.method.update(rollout))
-            self.policy.update_normalizers(
-                {name: group[: rollout.steps] for name, group in rollout.obs.items()}
-            )
+            self.algo.set_progress(min(1.0, counters.samples / self.settings.max_samples))
+            learned, episodes = self._learn()
+            metrics = _to_floats({**learned, **episodes, **self._checks()})
             counters.samples += rollout.samples
             counters.iterations += 1
-            metrics = _to_floats(tensors)
-        self._check_finite(metrics)
-        metrics.update(self.episodes.flush())
+        self._check_finite({name: metrics[name] for name in learned}, metrics.pop("weights"))
         metrics["train/iterations"] = counters.iterations
-        metrics["train/divergences"] = float(self.env.divergences)
         return metrics
 
-    @torch.no_grad()
-    def _collect(self) -> None:
-        env, rollout = self.env, self.rollout
-        obs = env.obs
-        for t in range(rollout.steps):
-            action, log_prob = self.policy.act(obs, self.noise)
-            step = env.step(action)
-            rollout.record(t, obs, action, log_prob, step)
-            ended = step.done != int(Done.NULL)
-            obs = env.reset(ended) if bool(ended.any()) else step.obs
-        rollout.finish(obs)
+    def _learn_once(self) -> tuple[Metrics, Metrics]:
+        """Let everything learn from the rollout; what it logs, and the figures of its episodes."""
+        rollout = self.rollout
+        learned = self.method.reward(rollout)
+        episodes = self.episodes.add(rollout.reward, rollout.done)
+        learned.update(self.algo.update(rollout, self.method.actor_terms()))
+        learned.update(self.method.update(rollout))
+        self.policy.update_normalizers(
+            {name: group[: rollout.steps] for name, group in rollout.obs.items()}
+        )
+        return learned, episodes
+
+    def _checks(self) -> Metrics:
+        sums = [t.sum().double() for t in self.policy.state_dict().values()]
+        return {"train/divergences": self.env.divergences, "weights": torch.stack(sums).sum()}
+
+    def _prepare_evaluation(self) -> None:
+        """Do now what would hold up the first iteration that evaluates, if there is to be one."""
+        settings, period = self.settings, self.settings.evaluate_every
+        if self._background and settings.max_samples // period > self.counters.samples // period:
+            self._background.prepare(self.policy)
 
     def _evaluation_is_due(self) -> bool:
         """Whether the last iteration reached or crossed a multiple of the period."""
         period, now = self.settings.evaluate_every, self.counters.samples
         return now // period > (now - self.rollout.samples) // period
 
-    def _evaluate(self) -> dict[str, float]:
-        overall = self.evaluator.run(self.policy)["overall"]
+    def _evaluate(self, watch: Stopwatch, last: bool) -> dict[str, float]:
+        """What there is to log of evaluations after an iteration.
+
+        Args:
+            last: there will be no other iteration, so what runs is waited for.
+        """
+        due, background = self._evaluation_is_due(), self._background
+        if not due and not (background and background.busy):
+            return {}
+        with watch.phase("evaluate"):
+            if background is None:
+                return self._judge(self.evaluator.run(self.policy), self._state())
+            if due and not background.busy:  # else this one is left out
+                self._candidate = map_tensors(self._state(), torch.clone)
+                background.begin(self.policy)
+            results = background.finish() if last else background.proceed()
+            return {} if results is None else self._judge(results, self._candidate)
+
+    def _judge(self, results: Results, state: dict[str, Any]) -> dict[str, float]:
+        """What to log of an evaluation; a checkpoint's state that is the best so far is kept."""
+        overall = results["overall"]
         if overall["return"] > self.counters.best_score:
             self.counters.best_score = overall["return"]
-            self.checkpoints.save_best(self._state())
-        return {f"eval/{name}": value for name, value in overall.items() if name != "episodes"}
+            state["run"]["counters"]["best_score"] = overall["return"]
+            self.checkpoints.save_best(state, behind=self._on_cuda)
+        figures = {f"eval/{name}": value for name, value in overall.items() if name != "episodes"}
+        return {**figures, "eval/samples": state["samples"]}
 
-    def _check_finite(self, metrics: dict[str, float]) -> None:
+    def _check_finite(self, metrics: dict[str, float], weights: float) -> None:
         """Stop before anything that is not a number reaches a checkpoint."""
-        sums = torch.stack([t.sum().double() for t in self.policy.state_dict().values()])
-        bad = [
-            name for name, value in metrics.items() if value != value or abs(value) == float("inf")
-        ]
-        if bad or not bool(sums.isfinite().all()):
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad or not math.isfinite(weights):
+            self.checkpoints.wait()
             newest = self.checkpoints.newest()
             raise RunError(
                 f"iteration {self.counters.iterations}: "
@@ -259,7 +304,8 @@ def _to_floats(tensors: dict[str, Tensor]) -> dict[str, float]:
 
 
 def _headline(metrics: dict[str, float]) -> str:
-    text = f"return {metrics['train/return']:.3g}"
+    ended = math.isfinite(metrics["train/return"])  # it is NaN if no episode has
+    text = f"return {metrics['train/return']:.3g}" if ended else "no episode ended"
     if "eval/success_rate" in metrics:
         text += f"  succeeds {100 * metrics['eval/success_rate']:.0f}%"
     if "eval/position_error_m" in metrics:

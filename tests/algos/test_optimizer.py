@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mimickit.algos.optimizer import Optimizer
+from mimickit.algos.optimizer import Optimizer, _capturable_options
 from mimickit.errors import CheckpointError, ConfigError
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -52,7 +52,7 @@ def test_schedules_over_a_run(schedule, rates):
     optimizer = Optimizer([weight()], SGD, schedule=schedule)
     for progress, rate in zip((0.0, 0.5, 1.0), rates):
         optimizer.set_progress(progress)
-        assert optimizer.lr == pytest.approx(rate)
+        assert optimizer.lr.item() == pytest.approx(rate)
 
 
 def test_parameters_without_gradient_are_left_out():
@@ -79,6 +79,41 @@ def test_going_on_from_a_state_is_as_if_it_never_stopped(factory):
     after.load_state_dict(before.state_dict())
     descend(after, second, 3)
     assert torch.equal(second, straight)
+
+
+def test_going_on_fills_the_moments_that_are_there():
+    # A captured graph keeps their addresses.
+    w, saved = weight(), Optimizer([weight()], partial(torch.optim.Adam, lr=0.1))
+    saved.step(saved.parameters[0].square().sum())
+    optimizer = Optimizer([w], partial(torch.optim.Adam, lr=0.1))
+    optimizer.step(5.0 * w.sum())
+    before = dict(optimizer.optimizer.state[w])
+    optimizer.load_state_dict(saved.state_dict())
+    for name, moment in optimizer.optimizer.state[w].items():
+        assert moment is before[name]
+        assert torch.equal(moment, saved.optimizer.state[saved.parameters[0]][name])
+
+
+@pytest.mark.parametrize(
+    ("factory", "options"),
+    [
+        (SGD, {"fused": True}),
+        (partial(torch.optim.Adam, lr=0.1), {"fused": True, "capturable": True}),
+        (partial(torch.optim.SGD, lr=0.1, fused=False), {"fused": False}),
+        (partial(torch.optim.RMSprop, lr=0.1), {"capturable": True}),
+        (partial(torch.optim.LBFGS, lr=0.1), {}),
+    ],
+    ids=["SGD", "Adam", "SGD as typed", "RMSprop", "LBFGS"],
+)
+def test_what_makes_an_optimiser_capturable(factory, options):
+    assert _capturable_options(factory) == options
+
+
+def test_on_a_cpu_nothing_is_asked_of_the_optimiser():
+    optimizer = Optimizer([weight()], SGD)
+    (group,) = optimizer.optimizer.param_groups
+    assert not optimizer.capturable
+    assert (group["lr"], group["fused"]) == (0.1, None)
 
 
 def test_settings_come_from_the_config_and_moments_from_the_checkpoint():

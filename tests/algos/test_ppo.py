@@ -37,22 +37,33 @@ def ppo(policy, **changes):
     return PPO(policy, torch.Generator().manual_seed(0), **{**SETTINGS, **changes})
 
 
+def update(algo, rollout, actor_terms=(), progress=0.0):
+    algo.set_progress(progress)
+    return algo.update(rollout, actor_terms)
+
+
 def collect(env, policy, rollout, noise):
-    obs = env.obs
+    """Fill a rollout; the states that its steps reached, [T, N, 2]."""
+    obs, reached = env.obs, []
     for t in range(rollout.steps):
         action, log_prob = policy.act(obs, noise)
         step = env.step(action)
         rollout.record(t, obs, action, log_prob, step)
+        reached.append(step.obs["policy"])
         obs = env.reset(step.done != int(Done.NULL))
     rollout.finish(obs)
     rollout.reward.copy_(rollout.terms["near"])
+    return torch.stack(reached)
 
 
-def one_rollout(policy, num_envs=8, steps=16):
+def one_rollout(policy, num_envs=8, steps=16, max_steps=PointEnv.max_steps):
+    return rollout_and_reached(policy, num_envs, steps, max_steps)[0]
+
+
+def rollout_and_reached(policy, num_envs=8, steps=16, max_steps=PointEnv.max_steps):
     env = PointEnv(num_envs)
-    rollout = Rollout(steps, num_envs, env.groups, 2, env.device)
-    collect(env, policy, rollout, torch.Generator().manual_seed(1))
-    return rollout
+    rollout = Rollout(steps, num_envs, env.groups, 2, env.device, max_steps)
+    return rollout, collect(env, policy, rollout, torch.Generator().manual_seed(1))
 
 
 def weights(module):
@@ -144,14 +155,15 @@ def test_a_pass_sees_every_sample_once_in_a_new_order():
     assert len(list(algo._minibatches(2, 1, 4))) == 2  # no empty ones
 
 
-def test_values_after_a_timeout_are_of_the_state_reached_not_of_the_next_episode():
-    policy = point_policy()
-    rollout = one_rollout(policy)  # episodes of 8 steps: time-outs at steps 7 and 15
+@pytest.mark.parametrize("max_steps", [1, 8])
+def test_values_after_a_timeout_are_of_the_state_reached_not_of_the_next_episode(max_steps):
+    policy = point_policy()  # episodes of 8 steps: time-outs at steps 7 and 15
+    rollout, reached = rollout_and_reached(policy, max_steps=max_steps)
     algo = ppo(policy)
     inputs = policy.normalize(rollout.obs)
     with torch.no_grad():
         value, next_value = algo._values(rollout, policy.critic_input(inputs))
-        reached = policy.value(rollout.next_obs["policy"])
+        reached = policy.value(reached)
         acted = policy.value(rollout.obs["policy"])
     torch.testing.assert_close(value, acted[:-1])
     torch.testing.assert_close(next_value, reached)
@@ -160,12 +172,12 @@ def test_values_after_a_timeout_are_of_the_state_reached_not_of_the_next_episode
 
 def test_logged_value_and_explained_variance_are_those_of_the_targets():
     policy = point_policy()
-    rollout = one_rollout(policy)
+    rollout, reached = rollout_and_reached(policy)
     with torch.no_grad():
         value = policy.value(rollout.obs["policy"][:-1])
-        reached = policy.value(rollout.next_obs["policy"])
+        reached = policy.value(reached)
         targets = td_lambda_returns(rollout.reward, reached, rollout.done, 0.9, 0.95)
-    metrics = ppo(policy).update(rollout, [], 0.0)
+    metrics = update(ppo(policy), rollout)
     assert metrics["algo/value"].item() == pytest.approx(value.mean().item(), rel=1e-5)
     explained = 1.0 - (targets - value).var().item() / targets.var().item()
     assert metrics["algo/explained_variance"].item() == pytest.approx(explained, rel=1e-4)
@@ -174,7 +186,7 @@ def test_logged_value_and_explained_variance_are_those_of_the_targets():
 def test_an_update_moves_actor_and_critic_and_leaves_statistics_alone():
     policy = point_policy()
     rollout, before = one_rollout(policy), (weights(policy.actor), weights(policy.critic))
-    metrics = ppo(policy).update(rollout, [], 0.0)
+    metrics = update(ppo(policy), rollout)
     assert moved(before[0], policy.actor)
     assert moved(before[1], policy.critic)
     assert policy.normalizers["policy"].count.item() == 0
@@ -185,7 +197,7 @@ def test_an_update_moves_actor_and_critic_and_leaves_statistics_alone():
 def test_without_passes_a_network_stays_and_nothing_of_it_is_logged(which):
     policy = point_policy()
     rollout, before = one_rollout(policy), weights(getattr(policy, which))
-    metrics = ppo(policy, **{f"{which}_epochs": 0}).update(rollout, [], 0.0)
+    metrics = update(ppo(policy, **{f"{which}_epochs": 0}), rollout)
     assert not moved(before, getattr(policy, which))
     assert f"algo/{which}_loss" not in metrics
     assert all(torch.isfinite(value) for value in metrics.values())
@@ -199,8 +211,8 @@ def test_actor_terms_are_added_to_its_loss():
         seen.append(batch.shape[-1])
         return gaussian.mean.square().sum()
 
-    ppo(policy, actor_epochs=1, actor_minibatches=3).update(rollout, [drift], 0.0)
-    ppo(plain, actor_epochs=1, actor_minibatches=3).update(rollout, [], 0.0)
+    update(ppo(policy, actor_epochs=1, actor_minibatches=3), rollout, [drift])
+    update(ppo(plain, actor_epochs=1, actor_minibatches=3), rollout)
     assert seen == [2, 2, 2]
     assert moved(weights(plain.actor), policy.actor)
     assert not moved(weights(plain.critic), policy.critic)
@@ -210,20 +222,21 @@ def test_entropy_bonus_widens_a_learned_sigma():
     policy = point_policy(sigma="learned")
     rollout = one_rollout(policy)
     rollout.reward.zero_()
-    metrics = ppo(policy, entropy_weight=100.0).update(rollout, [], 0.0)
+    metrics = update(ppo(policy, entropy_weight=100.0), rollout)
     assert metrics["algo/sigma"].item() > 0.3
 
 
 def test_fixed_sigma_never_moves():
     policy = point_policy()
-    metrics = ppo(policy, entropy_weight=100.0).update(one_rollout(policy), [], 0.0)
+    metrics = update(ppo(policy, entropy_weight=100.0), one_rollout(policy))
     assert metrics["algo/sigma"].item() == pytest.approx(0.3)
 
 
 def test_linear_schedule_follows_the_run():
     policy = point_policy()
     algo = ppo(policy, schedule="linear")
-    assert algo.update(one_rollout(policy), [], 0.25)["algo/lr"].item() == pytest.approx(2.25e-3)
+    metrics = update(algo, one_rollout(policy), progress=0.25)
+    assert metrics["algo/lr"].item() == pytest.approx(2.25e-3)
 
 
 def test_going_on_from_a_state_is_as_if_it_never_stopped():
@@ -231,14 +244,14 @@ def test_going_on_from_a_state_is_as_if_it_never_stopped():
     rollout = one_rollout(straight)
     algo = ppo(straight)
     for _ in range(2):
-        algo.update(rollout, [], 0.0)
+        update(algo, rollout)
     before = ppo(first)
-    before.update(rollout, [], 0.0)
+    update(before, rollout)
     second = point_policy()
     second.load_state_dict(first.state_dict())
     after = ppo(second)
     after.load_state_dict(before.state_dict())
-    after.update(rollout, [], 0.0)
+    update(after, rollout)
     assert not moved(weights(straight), second)
 
 
@@ -248,11 +261,11 @@ def test_learns_to_move_a_point_onto_the_origin(sigma):
     # most half a unit a step, 0.65 needs a policy that heads straight for the origin.
     policy, env = point_policy(sigma=sigma), PointEnv(64)
     algo, noise = ppo(policy), torch.Generator().manual_seed(1)
-    rollout = Rollout(16, 64, env.groups, 2, env.device)
+    rollout = Rollout(16, 64, env.groups, 2, env.device, env.max_steps)
     rewards = []
     for _ in range(30):
         collect(env, policy, rollout, noise)
-        algo.update(rollout, [], 0.0)
+        update(algo, rollout)
         policy.update_normalizers({"policy": rollout.obs["policy"][:-1]})
         rewards.append(rollout.reward.mean().item())
     assert rewards[0] < 0.25

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 
 from mimickit.models.policy import Policy
@@ -25,6 +27,7 @@ class PointEnv:
         self.device = torch.device("cpu")
         self.groups = {"policy": GroupSpec(2)}
         self.generator = torch.Generator().manual_seed(seed)
+        self.task = SimpleNamespace(generator=self.generator)  # of start states
         self.point = torch.zeros(num_envs, 2)
         self.episode_steps = torch.zeros(num_envs, dtype=torch.long)
         self.divergences = torch.zeros((), dtype=torch.long)

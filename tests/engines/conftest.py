@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 
 import pytest
+import torch
 
 from mimickit.characters import load_character
+from tests.engines.states import agree, same_bits
 
-# What runs the contract: engine name -> (module, class).
-ENGINES = {"mujoco": ("mimickit.engines.mujoco", "MujocoEngine")}
+# What runs the contract: engine name -> (module, class, settings on the CPU).
+ENGINES = {
+    "mujoco": ("mimickit.engines.mujoco", "MujocoEngine", {}),
+    "mujoco_warp": ("mimickit.engines.mujoco_warp", "MujocoWarpEngine", {"device": "cpu"}),
+}
+CASES = [pytest.param((name, "cpu"), marks=pytest.mark.engine(name), id=name) for name in ENGINES]
+CASES.append(
+    pytest.param(
+        ("mujoco_warp", "cuda"),
+        marks=[pytest.mark.engine("mujoco_warp"), pytest.mark.gpu],
+        id="mujoco_warp_cuda",
+    )
+)
 
 # A base of 1e4 kg that hardly feels what its parts do: a ball joint and a hinge, each at the centre
 # of a sphere of 1 kg and 0.1 m, which weighs on neither: 2/5 m r^2 = 0.004 kg m^2, and 0.01 of
@@ -56,12 +70,33 @@ HANDS = """
 INERTIA = 0.004 + 0.01  # [kg m^2] of the parts of TOY and of `wheels`, about their joints
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.engine(name)) for name in ENGINES])
-def engine_factory(request, tmp_path, monkeypatch):
-    """Builds engines: (character, num_envs, **settings) -> engine."""
+@pytest.fixture(params=CASES)
+def engine_case(request):
+    """Name and device of an engine."""
+    return request.param
+
+
+@pytest.fixture
+def same(engine_case):
+    """Whether two runs are the same: (state, state, rows = all) -> bool.
+
+    To the last bit, but for engines that do not promise as much; see `agree`.
+    """
+    _, device = engine_case
+    return agree if device == "cuda" else same_bits
+
+
+@pytest.fixture
+def engine_factory(engine_case, tmp_path, monkeypatch):
+    """Builds engines: (character, num_envs, **settings); tests' tensors lie beside them."""
     monkeypatch.chdir(tmp_path)  # simulators leave logs of what blew up where they run
-    module, name = ENGINES[request.param]
-    return getattr(importlib.import_module(module), name)
+    name, device = engine_case
+    module, cls, settings = ENGINES[name]
+    if device == "cuda":
+        settings = {"device": "cuda"}
+        torch.set_default_device("cuda")
+    yield functools.partial(getattr(importlib.import_module(module), cls), **settings)
+    torch.set_default_device(None)
 
 
 def small_character(folder, mjcf, joints):

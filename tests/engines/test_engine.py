@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from mimickit.engines.engine import CONTROL_MODES, check_control_mode, substeps
+from mimickit.characters import Kinematics
+from mimickit.engines.engine import CONTROL_MODES, check_control_mode, default_state, substeps
 from mimickit.errors import ConfigError, IncompatibleParts
 
 
@@ -51,3 +53,15 @@ def test_pd_1d_names_the_ball_joints_it_cannot_drive(humanoid):
 def test_a_character_of_hinges_takes_every_mode(wheels):
     for mode in CONTROL_MODES:
         check_control_mode(mode, wheels)
+
+
+def test_the_default_state_is_at_rest_in_the_default_pose(humanoid):
+    kinematics = Kinematics(humanoid)
+    state = default_state(humanoid, kinematics, 2)
+    height = humanoid.default_height
+    torch.testing.assert_close(state.root_pos, torch.tensor([[0.0, 0.0, height]] * 2))
+    dofs = kinematics.rot_to_dof(state.joint_rot)
+    torch.testing.assert_close(dofs, torch.tensor(humanoid.default_dofs).float().repeat(2, 1))
+    assert torch.equal(state.body_pos[:, 0], state.root_pos)
+    for velocity in (state.root_vel, state.root_ang_vel, state.dof_vel, state.contact_force):
+        assert (velocity == 0).all()

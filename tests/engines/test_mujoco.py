@@ -44,6 +44,18 @@ def test_threads_do_not_change_a_bit(build, humanoid):
         assert torch.equal(tensor, getattr(engines[1].state, name)), name
 
 
+def test_neither_does_the_number_of_worlds(build, humanoid):
+    generator = torch.Generator().manual_seed(0)
+    many, one = build(humanoid, 5), build(humanoid, 1)
+    for _ in range(30):
+        command = 0.5 * torch.randn(5, 28, generator=generator)
+        for engine, part in ((many, command), (one, command[3:4])):
+            engine.command(part)
+            engine.step()
+    for name, tensor in vars(one.state).items():
+        assert torch.equal(tensor[0], getattr(many.state, name)[3]), name
+
+
 def test_actuator_forces_are_kp_times_the_geodesic_error(build, humanoid):
     """All 28 dofs at once, against the simulator's own account of its actuators."""
     engine = build(humanoid, 1)
@@ -107,16 +119,24 @@ def test_no_solver_iterations_are_refused(build, humanoid):
 EXTRAS = """
   <actuator><motor joint="axle" gear="100"/></actuator>
   <sensor><jointpos joint="axle"/></sensor>
+  <worldbody><camera pos="0 0 3"/><light pos="0 0 3"/></worldbody>
   <keyframe><key qpos="0 0 1 1 0 0 0 1 0 0 0 0" ctrl="1"/></keyframe>
 </mujoco>
 """
 
 
 def test_a_files_own_actuators_and_sensors_do_not_get_in_the_way(build, toy):
-    """Robots' files bring them; commands and ground forces are the same with and without."""
+    """Robots' files bring them; commands and ground forces are the same with and without.
+
+    So are those of a joint that the file lets do no more than 0.01 Nm.
+    """
     engines = []
-    for extras in ("</mujoco>", EXTRAS):
-        toy.model.write_text(toy.model.read_text().replace("</mujoco>", extras))
+    for extras in ("", EXTRAS):
+        mjcf = toy.model.read_text()
+        if extras:
+            mjcf = mjcf.replace("range=", 'actuatorfrcrange="-0.01 0.01" range=')
+            mjcf = mjcf.replace("</mujoco>", extras)
+        toy.model.write_text(mjcf)
         engine = build(toy, 2)
         engine.command(torch.tensor([[0.1, 0.2, 0.3, 1.0]] * 2))
         state = engine.state.clone()
@@ -127,6 +147,7 @@ def test_a_files_own_actuators_and_sensors_do_not_get_in_the_way(build, toy):
             engine.step()
         engines.append(engine)
     assert (engines[0].state.contact_force[0, 0, 2] > 9e4).all()
+    assert (engines[1].model.ncam, engines[1].model.nlight) == (0, 0)
     assert Kinematics(toy).rot_to_dof(engines[0].state.joint_rot)[1, 3] > 0.8
     for name, tensor in vars(engines[0].state).items():
         assert torch.equal(tensor, getattr(engines[1].state, name)), name

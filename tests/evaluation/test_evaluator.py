@@ -50,6 +50,7 @@ class ScriptedEnv:
         self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long)
         self.started = [0] * self.num_envs
         self.actions = []
+        self.obs = {"policy": torch.zeros(self.num_envs, 1)}
 
     def reset_all(self):
         self.started = [0] * self.num_envs
@@ -64,7 +65,7 @@ class ScriptedEnv:
             self.task.clips[i] = self.playing[i].clip
             self.episode_steps[i] = 0
         self.extra = self.noise * torch.rand(1, generator=self.generator).item()
-        return {"policy": torch.zeros(self.num_envs, 1)}
+        return self.obs
 
     def step(self, action):
         self.actions.append(action)
@@ -77,8 +78,7 @@ class ScriptedEnv:
             self.state.root_pos[i] = self.state.body_pos[i, 0]
             done[i] = int(episode.flag) if step == len(episode.offsets) else 0
         half = torch.full((self.num_envs,), 0.5)
-        obs = {"policy": torch.zeros(self.num_envs, 1)}
-        return Step(obs=obs, reward={"a": half, "b": half.clone()}, done=done, info={})
+        return Step(obs=self.obs, reward={"a": half, "b": half.clone()}, done=done, info={})
 
 
 class Policy:
@@ -141,6 +141,22 @@ def test_the_same_result_twice_and_after_the_env_was_used(humanoid):
     assert evaluate(env, 4) == first
     other_seed = Evaluator(env, env.generator, seed=6, episodes=4).run(Policy())
     assert other_seed["overall"] != first["overall"]
+
+
+def test_steps_after_the_last_counted_episode_change_nothing(humanoid):
+    env = ScriptedEnv(humanoid, SCRIPTS)
+    evaluator = Evaluator(env, env.generator, seed=5, episodes=4)
+    evaluator.begin(Policy())
+    for _ in range(evaluator.max_steps + 7):  # a CUDA device is not asked after every step
+        evaluator.advance()
+    assert bool(evaluator.over)
+    assert evaluator.results() == evaluate(ScriptedEnv(humanoid, SCRIPTS), 4)
+
+
+def test_stops_as_soon_as_all_counted_episodes_are_over(humanoid):
+    env = ScriptedEnv(humanoid, SCRIPTS)
+    evaluate(env, 2)
+    assert len(env.actions) == 4  # of 2 episodes of at most 4 steps each
 
 
 def test_acts_with_the_policys_best_actions_and_without_gradients(humanoid):

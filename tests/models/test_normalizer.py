@@ -43,6 +43,16 @@ def test_merged_batches_equal_statistics_of_all_at_once(sizes, mean):
     assert normalizer.count.item() == len(everything)
 
 
+def test_chunks_merge_as_batches_do(monkeypatch):
+    whole, cut, values = Normalizer(3), Normalizer(3), 1e6 + torch.randn(50, 3)
+    whole.update(values)
+    monkeypatch.setattr("mimickit.models.normalizer.CHUNK", 16)
+    cut.update(values)
+    torch.testing.assert_close(cut.mean, whole.mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(cut.std, whole.std, rtol=1e-6, atol=0)
+    assert cut.count.item() == 50
+
+
 def test_leading_axes_do_not_matter():
     flat, stacked = Normalizer(2), Normalizer(2)
     values = torch.randn(4, 5, 2)

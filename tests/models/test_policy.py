@@ -96,6 +96,14 @@ def test_deterministic_action_is_the_mean_and_draws_nothing():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("precision", ["tf32", "fp32", "bf16"])
+def test_a_cpu_multiplies_in_float32_whatever_is_asked(precision):
+    plain, net, obs = policy(), policy(precision=precision), observations()
+    net.load_state_dict(plain.state_dict())
+    assert torch.equal(net.act_deterministic(obs), plain.act_deterministic(obs))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_actions_start_near_zero():
     assert policy().act_deterministic(observations(100)).abs().max() < 0.1
 
@@ -133,6 +141,11 @@ def generator():
         ),
         ({"critic_groups": ["x"]}, IncompatibleParts, "no observation group 'x'"),
         ({"sigma": "free"}, ConfigError, "model.sigma=free: choose one of fixed, learned, state"),
+        (
+            {"precision": "fp16"},
+            ConfigError,
+            "model.precision=fp16: choose one of tf32, fp32, bf16",
+        ),
         ({"sigma_init": 0.0}, ConfigError, "model.sigma_init must be > 0, got 0.0"),
         ({"sigma_init": float("nan")}, ConfigError, "model.sigma_init must be > 0, got nan"),
     ],

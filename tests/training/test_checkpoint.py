@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import threading
 import zipfile
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from mimickit.errors import CheckpointError
 from mimickit.training import checkpoint
-from mimickit.training.checkpoint import Checkpoints, check_same_run, read, write
+from mimickit.training.checkpoint import Checkpoints, check_same_run, map_tensors, read, write
 
 
 def state(samples=64, value=1.0):
@@ -112,6 +113,55 @@ def test_a_kill_while_writing_leaves_the_old_file_and_the_next_write_tidies_up(s
     assert len(names(saved.parent)) == 2
     store.save(state(192))
     assert names(saved.parent) == [saved.name, "checkpoint_000000000192.pt"]
+
+
+def test_one_written_behind_holds_what_was_there_when_it_was_saved(tmp_path):
+    now = state()
+    store = Checkpoints(tmp_path, keep=1)
+    store.save(state(32), behind=True)
+    path = store.save(now, behind=True)
+    now["policy"]["weight"].zero_()
+    store.save_best(now, behind=True)
+    store.wait()
+    assert torch.equal(read(path)["policy"]["weight"], torch.ones(50, 10))
+    assert not read(tmp_path / checkpoint.BEST)["policy"]["weight"].any()
+    assert names(tmp_path) == [checkpoint.BEST, path.name]
+
+
+def test_writing_behind_does_not_hold_up_the_caller(tmp_path, monkeypatch):
+    go_on = threading.Event()
+    save = torch.save
+
+    def slow(*arguments):
+        assert go_on.wait(timeout=30)
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", slow)
+    store = Checkpoints(tmp_path)
+    path = store.save(state(), behind=True)
+    assert not path.exists()
+    go_on.set()
+    store.wait()
+    assert read(path)["samples"] == 64
+
+
+@pytest.mark.parametrize("then", ["wait", "save", "save_best"])
+def test_a_failure_behind_is_raised_by_the_next_call_and_once(tmp_path, then):
+    (tmp_path / "file").write_text("in the way")
+    store = Checkpoints(tmp_path / "file")
+    store.save(state(), behind=True)
+    with pytest.raises(CheckpointError, match=r"cannot write checkpoint .*file/checkpoint_"):
+        getattr(store, then)(*[] if then == "wait" else [state(128)])
+    store.wait()
+
+
+def test_every_tensor_of_a_state_is_mapped_and_the_rest_is_kept():
+    nested = {"a": torch.ones(2), "b": [torch.ones(1), {"c": (1, "x", None)}]}
+    mapped = map_tensors(nested, lambda t: t + 1)
+    assert mapped["a"].tolist() == [2.0, 2.0]
+    assert mapped["b"][0].tolist() == [2.0]
+    assert mapped["b"][1] == {"c": (1, "x", None)}
+    assert nested["a"].tolist() == [1.0, 1.0]
 
 
 def test_an_unwritable_folder_is_named(tmp_path):

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from mimickit.errors import CheckpointError, RunError
+from mimickit.evaluation import background
+from mimickit.evaluation.evaluator import Evaluator
 from mimickit.methods import Method, Part
 from mimickit.training.checkpoint import BEST, Checkpoints, read
-from mimickit.training.trainer import Trainer, TrainerSettings
+from mimickit.training.trainer import Trainer, TrainerSettings, _headline
 from tests.algos.test_ppo import ppo
 from tests.algos.toy import PointEnv, point_policy
+from tests.evaluation.points import EvaluatedPoints
 
 STEPS, NUM_ENVS = 4, 8
 ITERATION = STEPS * NUM_ENVS
@@ -175,6 +178,60 @@ def test_evaluation_leaves_training_untouched(tmp_path):
     assert same_weights(with_it, without)
 
 
+def test_evaluations_are_logged_with_the_samples_of_the_policy_they_judge(tmp_path):
+    run = trainer(tmp_path, iterations=5)
+    run.train()
+    rows = [row for row in run.logger.rows if "eval/return" in row]
+    assert [row["eval/samples"] for row in rows] == [row["samples"] for row in rows]
+
+
+def with_evaluation_beside(run, monkeypatch):
+    """As on CUDA, but each turn is worked off at once: of 16 steps it takes four of five."""
+    monkeypatch.setattr(background, "STEPS_PER_TURN", 5)
+    env = EvaluatedPoints(num_envs=4)
+    run.evaluator = Evaluator(env, env.generator, seed=5, episodes=8)
+    run._background = background.BackgroundEvaluation(run.evaluator, run.policy)
+    return run
+
+
+def test_evaluation_beside_training_is_of_the_policy_that_it_began_with(tmp_path, monkeypatch):
+    run = with_evaluation_beside(
+        trainer(tmp_path, iterations=7, evaluate_every=ITERATION), monkeypatch
+    )
+    assert run.train()
+    rows = [row for row in run.logger.rows if "eval/return" in row]
+    # The first begins after iteration 1 and takes two turns there, then one after each. While it
+    # runs, none begins. The end of the run waits for the second.
+    at = [(row["samples"] // ITERATION, row["eval/samples"] // ITERATION) for row in rows]
+    assert at == [(4, 1), (7, 5)]
+    for row in rows:
+        saved = read(tmp_path / f"checkpoint_{int(row['eval/samples']):012d}.pt")["policy"]
+        policy = point_policy()
+        policy.load_state_dict(saved)
+        assert run.evaluator.run(policy)["overall"]["return"] == row["eval/return"]
+
+
+def test_the_best_checkpoint_is_the_one_that_was_judged(tmp_path, monkeypatch):
+    run = with_evaluation_beside(
+        trainer(tmp_path, iterations=4, evaluate_every=ITERATION), monkeypatch
+    )
+    run.train()
+    best, then = read(tmp_path / BEST), read(tmp_path / f"checkpoint_{ITERATION:012d}.pt")
+    assert best["samples"] == ITERATION
+    assert all(torch.equal(value, then["policy"][name]) for name, value in best["policy"].items())
+    assert torch.equal(best["run"]["env"]["point"], then["run"]["env"]["point"])
+    score = next(row["eval/return"] for row in run.logger.rows if "eval/return" in row)
+    assert best["run"]["counters"]["best_score"] == run.counters.best_score == score
+
+
+def test_evaluation_beside_training_leaves_it_untouched(tmp_path, monkeypatch):
+    beside = with_evaluation_beside(trainer(tmp_path / "a", evaluate_every=ITERATION), monkeypatch)
+    without = trainer(tmp_path / "b", evaluate_every=1000 * ITERATION)
+    beside.train()
+    without.train()
+    assert same_weights(beside, without)
+
+
 def test_a_longer_period_after_going_on_counts_from_where_the_run_is(tmp_path):
     run = trainer(tmp_path, iterations=4, evaluate_every=ITERATION)
     run.train()
@@ -323,6 +380,21 @@ def test_the_linear_schedule_reaches_zero_with_the_budget(tmp_path):
     run.train()
     rates = [row["algo/lr"] for row in run.logger.rows]
     assert rates == pytest.approx([3e-3 * share for share in (1.0, 0.75, 0.5, 0.25)])
+
+
+def test_a_noise_state_of_another_device_is_drawn_anew(tmp_path, caplog):
+    run = trainer(tmp_path)
+    run.train()
+    path = run.checkpoints.newest()
+    state = read(path)
+    state["run"]["noise"] = torch.zeros(16, dtype=torch.uint8)  # as a CUDA device writes it
+    trainer(tmp_path).load(state, path)
+    assert "random state of the exploration noise" in caplog.text
+
+
+def test_before_any_episode_has_ended_the_headline_says_so():
+    assert _headline({"train/return": float("nan")}) == "no episode ended"
+    assert _headline({"train/return": 2.0, "eval/success_rate": 0.5}) == "return 2  succeeds 50%"
 
 
 def test_divergences_are_counted_in_the_log(tmp_path):
