@@ -15,10 +15,11 @@ def same_bits(a: CharacterState, b: CharacterState, rows: torch.Tensor | slice =
 
 
 def agree(a: CharacterState, b: CharacterState, rows: torch.Tensor | slice = EVERYONE) -> bool:
-    """Whether in half of the worlds at least every body is within 1 mm of where it is in the other.
+    """Whether in half of the worlds at least every body is within 1 cm of where it is in the other.
 
     For engines that agree to rounding only: worlds that began 1e-7 m apart are still within 1e-5 m
-    after a second of falls, but for a few that part ways over a contact.
+    after a second of falls, but for those that part ways over a contact; thrown about by random
+    commands on an H200, the median of 8 was a few mm after 40 control steps.
     """
     apart = (a.body_pos - b.body_pos)[rows].norm(dim=-1).amax(-1)
-    return bool(apart.median() < 1e-3)
+    return bool(apart.median() < 1e-2)
