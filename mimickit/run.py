@@ -83,6 +83,10 @@ class Train:
         self._resume_state = checkpoints.read(self._resume_from) if self._resume_from else None
         # Actor and critic learn side by side on a CPU, so each gets half of the cores.
         torch.set_num_threads(training["threads"] or max(1, (os.cpu_count() or 1) // 2))
+        if engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
+            from mimickit.engines.mujoco_warp import compile_notice
+
+            print(compile_notice(), flush=True)
         seeds = seeding.stream_seeds(seed)
         body: Character = make(character)
         self.env = build_env(config, body, num_envs, seeds["task"])

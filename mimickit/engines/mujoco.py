@@ -11,7 +11,7 @@ from torch import Tensor
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, substeps
 from mimickit.errors import ConfigError, EngineError
-from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse, quat_twist_angle
+from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse
 from mimickit.state import CharacterState
 
 # The parts of a world's state that its future depends on.
@@ -105,11 +105,14 @@ class MujocoEngine:
 
     def step(self) -> None:
         self._batch.step(nstep=self._substeps, stage=self._no_stage)
-        diverged = self._blown_up()
-        np.copyto(self.diverged.numpy(), diverged)
-        if diverged.any():
-            # MuJoCo has put these at rest somewhere within the step; this also clears its counters.
-            self._batch.reset(diverged.nonzero()[0], stage=self._no_stage)
+        # MuJoCo counts bad numbers, a command's included, and puts such worlds at rest somewhere
+        # within the step; a reset clears its counters.
+        warnings = self._batch.warning[..., 1]
+        self.diverged.zero_()
+        if warnings.any():
+            blown_up = warnings[:, self._bad].any(-1).nonzero()[0]
+            self._batch.reset(blown_up, stage=self._no_stage)
+            self.diverged.numpy()[blown_up] = True
         self._refresh()
         contacts = self._sensors.reshape(self.num_envs, -1, 3)
         np.copyto(self.state.contact_force.numpy(), contacts, casting="same_kind")
@@ -126,8 +129,9 @@ class MujocoEngine:
         pos[:, :3] = root_pos
         pos[:, 3:7] = root_rot[:, _WXYZ]
         pos[:, self._ball_qpos] = joint_rot[:, self._ball_joint]
-        hinges = torch.from_numpy(joint_rot[:, self._hinge_joint])
-        angles = quat_twist_angle(hinges, self._hinge_axis).numpy()
+        hinges = joint_rot[:, self._hinge_joint]
+        sine, cosine = (hinges[..., :3] * self._hinge_axis).sum(-1), hinges[..., 3]
+        angles = 2.0 * np.arctan2(np.where(cosine < 0, -sine, sine), np.abs(cosine))
         pos[:, self._hinge_qpos] = angles
         vel = np.empty((len(rows), self.model.nv))
         vel[:, :3] = root_vel
@@ -178,7 +182,7 @@ class MujocoEngine:
         self._hinge_joint = np.array([h[0] for h in hinges], dtype=np.intp)
         self._hinge_qpos = np.array([h[1] for h in hinges], dtype=np.intp)
         axes = [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
-        self._hinge_axis = torch.tensor(axes).reshape(-1, 3)
+        self._hinge_axis = np.array(axes, dtype=np.float32).reshape(-1, 3)
 
     def _refresh(self) -> None:
         """Copy poses and velocities of all worlds into `state`, in its conventions."""
@@ -202,9 +206,5 @@ class MujocoEngine:
     def _set_hinges(self, joint_rot: np.ndarray, angles: np.ndarray) -> None:
         """Set the hinges' rotations within joint_rot [E, J, 4] from their angles [E, H] rad."""
         half = 0.5 * angles[..., None]
-        joint_rot[:, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis.numpy()
+        joint_rot[:, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis
         joint_rot[:, self._hinge_joint, 3] = np.cos(half[..., 0])
-
-    def _blown_up(self) -> np.ndarray:
-        """Where MuJoCo found bad numbers, a command's included, since the last reset, [N] bool."""
-        return np.asarray(self._batch.warning)[:, self._bad, 1].sum(-1) > 0

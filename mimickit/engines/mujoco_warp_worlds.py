@@ -91,6 +91,8 @@ class Worlds:
         self.saved = {name: wp.to_torch(getattr(self.data, name)) for name in names}
         self.saved["command"] = self.command
 
+        if (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).any():
+            self.model.callback.contactfilter = self._filter
         self._targets = None
         if drives:
             self._targets = wp.zeros_like(self._command)
@@ -175,9 +177,30 @@ class Worlds:
                 data.nacon,
                 data.contact.worldid,
                 data.contact.geom,
+                data.contact.type,
                 self._contact_force,
             ],
             outputs=[self._ground_force],
+            device=self._device,
+        )
+
+    def _filter(self, model: mjw.Model, data: mjw.Data) -> None:
+        """MuJoCo's contact filter: it has found the contacts of this substep."""
+        contact = data.contact
+        wp.launch(
+            kernels.leave_out_upper_corners,
+            dim=data.naconmax,
+            inputs=[
+                model.geom_type,
+                data.geom_xpos,
+                data.nacon,
+                contact.worldid,
+                contact.geom,
+                contact.dist,
+                contact.pos,
+                contact.frame,
+            ],
+            outputs=[contact.type],
             device=self._device,
         )
 

@@ -277,9 +277,9 @@ class Imitate:
         clips, start, rows = self._prepared
         picked = slice(self._used, self._used + count)
         self._used += count
-        self._clips[envs] = clips[picked]
-        self._start[envs] = start[picked]
-        self._steps[envs] = 0
+        self._clips.index_copy_(0, envs, clips[picked])
+        self._start.index_copy_(0, envs, start[picked])
+        self._steps.index_fill_(0, envs, 0)
         self._buffer.index_copy_(1, envs, rows[:, picked])
 
     def _prepare(self, clips: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:

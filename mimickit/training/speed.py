@@ -1,12 +1,13 @@
 """Measures what each stage of training costs, beside bare physics of the same run.
 
 Stages build on each other: physics; engine (commands in, states out); env (reference, observations,
-rewards, terminations, resets); env + policy; training (and learning). Engine and physics step the
-same states under the same commands.
+rewards, terminations, resets), under as much noise as an untrained policy makes; env + policy;
+training (and learning). Engine and physics step the same states under the same commands.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from typing import Any, Callable
@@ -24,10 +25,10 @@ from mimickit.training.trainer import Trainer
 ROUNDS = 7  # repetitions; medians are given
 STEPS = 8  # control steps of 1,024 environments per repetition; of fewer environments, more
 HORIZON = 4  # control steps of engine and physics under one command: short, so that few worlds fall
-NOISE = 0.1  # [half ranges] of the random actions that environments are stepped under
 Stages = dict  # stage -> (seconds per env and control step, speed relative to physics)
 
 
+@torch.inference_mode()  # as an environment's own steps
 def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
     """CPU seconds per env and control step, on one thread; the physics is a loop of `mj_step` in C.
 
@@ -58,11 +59,11 @@ def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
 
     for _ in range(max(2, 60 // steps)):
         rollout(drawn)
-    actions = torch.zeros(num_envs, env.action_size).normal_(generator=noise) * NOISE
+    draws = itertools.cycle(policy.log_std.exp() * torch.randn(steps, num_envs, env.action_size))
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        found = {"env + policy": rollout(drawn), "env": rollout(lambda _: actions)}
-        command = env.actions.decode(actions, env.task.next_reference)
+        found = {"env + policy": rollout(drawn), "env": rollout(lambda _: next(draws))}
+        command = env.actions.decode(next(draws), env.task.next_reference)
         engine.command(command)
         before = engine.state_dict()
         engine_seconds, repeats = 0.0, max(1, 1024 // num_envs)
@@ -94,7 +95,8 @@ def cuda_stages(trainer: Trainer) -> Stages:
     env = trainer.env
     engine: Any = env.engine
     num_envs, steps = env.num_envs, trainer.rollout.steps
-    actions = NOISE * torch.randn(num_envs, env.action_size, device=env.device)
+    noise = torch.randn(num_envs, env.action_size, device=env.device)
+    actions = trainer.policy.log_std.detach().exp() * noise
 
     def step_env() -> None:
         env.reset(env.step(actions).done != int(Done.NULL))

@@ -8,6 +8,8 @@ import sys
 import pytest
 import torch
 
+from mimickit.characters import Kinematics
+from mimickit.engines.engine import default_state
 from mimickit.errors import ConfigError, EngineError
 from tests.engines.states import agree, same_bits
 
@@ -92,6 +94,24 @@ def test_falls_agree_with_mujocos_own(build, humanoid):
 
 
 # ---------------------------------------------------------------------------------- forces
+
+
+def test_only_the_lower_corners_of_a_foot_are_pushed_as_by_mujoco(build, humanoid):
+    """Even with all eight in the floor, as at the bottom of a hard landing."""
+    engine = build(humanoid, 1, control_hz=120)
+    start = default_state(humanoid, Kinematics(humanoid), 1)
+    start.root_pos[:, 2] -= 0.1
+    engine.write(torch.tensor([True]), start)
+    engine.step()
+    data = mujoco.MjData(engine.model)
+    engine.write(torch.tensor([True]), start)
+    data.qpos[:] = engine.state_dict()["worlds"]["qpos"][0].numpy()
+    mujoco.mj_forward(engine.model, data)
+    contacts = engine.worlds.data
+    found = int(contacts.nacon.numpy()[0])
+    heeded = contacts.contact.dist.numpy()[:found][contacts.contact.type.numpy()[:found] & 1 == 1]
+    assert sorted(heeded) == pytest.approx(sorted(data.contact.dist), abs=1e-6)
+    assert (heeded < -0.09).sum() == 8 and found > len(heeded)
 
 
 def sensors(engine):
