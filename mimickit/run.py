@@ -219,6 +219,8 @@ class Train:
         return {
             "method": self.method.name,
             "character": self.env.engine.character.name,
+            "engine": type(self.env.engine).__name__,
+            "device": str(self.device),
             "seed": self.config["seed"],
             "samples": samples,
         }

@@ -18,8 +18,8 @@ def forbidden_contact(state: CharacterState, allowed: Tensor, force: float) -> T
 
     Source: MimicKit f8d0d70, threshold 0.1 N.
     """
-    touching = (state.contact_force.abs() > force).any(-1)
-    return (touching & ~allowed).any(-1)
+    touching = state.contact_force.abs().amax(-1) > force
+    return (touching > allowed).any(-1)  # of booleans: and not
 
 
 def far_from_reference(

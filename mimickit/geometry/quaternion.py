@@ -61,7 +61,9 @@ def quat_rotate(q: Tensor, v: Tensor) -> Tensor:
 
 def quat_rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
     """Rotate vectors v [..., 3] by the inverse of q [..., 4]."""
-    return quat_rotate(quat_conjugate(q), v)
+    q_v, v = torch.broadcast_tensors(q[..., :3], v)
+    t = 2.0 * torch.linalg.cross(v, q_v)
+    return v + q[..., 3:] * t + torch.linalg.cross(t, q_v)
 
 
 def quat_from_axis_angle(axis: Tensor, angle: Tensor) -> Tensor:

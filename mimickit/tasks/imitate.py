@@ -225,15 +225,16 @@ class Imitate:
         return ended & ~self.library.loops[self._clips]
 
     def failed(self, state: CharacterState) -> Tensor:
-        failed = torch.zeros_like(self._clips, dtype=torch.bool)
+        causes = []
         if self.contact_termination:
-            allowed = self.library.may_touch_ground[self._clips]
-            failed = terminations.forbidden_contact(state, allowed, self._contact_force)
+            allowed = self.library.may_touch_ground.index_select(0, self._clips)
+            causes.append(terminations.forbidden_contact(state, allowed, self._contact_force))
         if self.pose_termination:
-            failed = failed | terminations.far_from_reference(
-                state, self.reference, self._termination_distance, self._termination_frame
-            )
-        return failed
+            distance, frame = self._termination_distance, self._termination_frame
+            causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
+        if not causes:
+            return torch.zeros_like(self._clips, dtype=torch.bool)
+        return causes[0] if len(causes) == 1 else causes[0] | causes[1]
 
     def state_dict(self) -> dict[str, Any]:
         return {
