@@ -41,12 +41,13 @@ class Collector:
             self._hold(self.env.obs)
             for _ in range(self.rollout.steps):
                 self._step()
+            self.rollout.finish(self._obs)
         else:
             for t in range(self.rollout.steps):
                 ended = self._act(t, self.env.obs)
                 if bool(ended.any()):
                     self.env.reset(ended)
-        self.rollout.finish(self.env.obs)
+            self.rollout.finish(self.env.obs)
 
     def _captured_step(self) -> None:
         ended = self._act(self._t, self._obs)

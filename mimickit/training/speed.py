@@ -115,26 +115,25 @@ def cuda_stages(trainer: Trainer) -> Stages:
         engine.command(command)
         engine.step()
 
-    with torch.no_grad():
-        for _ in range(EAGER_CALLS + 1):
-            trainer.iterate(Stopwatch())
-            graphed()
-        seconds: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            found = {
-                "training": seconds_of(lambda: trainer.iterate(Stopwatch()), 1) / steps,
-                "env + policy": seconds_of(trainer.collector.collect, 1) / steps,
-                "env": seconds_of(graphed, steps),
-            }
-            command = env.actions.decode(actions, env.task.next_reference)
-            engine.command(command)
-            before = engine.state_dict()
-            found["engine"] = seconds_of(step_engine, HORIZON)
-            engine.load_state_dict(before)
-            found["physics"] = warp_seconds_per_step(engine, HORIZON)
-            engine.load_state_dict(before)
-            for stage, value in found.items():
-                seconds.setdefault(stage, []).append(value / num_envs)
+    for _ in range(EAGER_CALLS + 1):
+        trainer.iterate(Stopwatch())
+        graphed()
+    seconds: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        found = {
+            "training": seconds_of(lambda: trainer.iterate(Stopwatch()), 1) / steps,
+            "env + policy": seconds_of(trainer.collector.collect, 1) / steps,
+            "env": seconds_of(graphed, steps),
+        }
+        command = env.actions.decode(actions, env.task.next_reference)
+        engine.command(command)
+        before = engine.state_dict()
+        found["engine"] = seconds_of(step_engine, HORIZON)
+        engine.load_state_dict(before)
+        found["physics"] = warp_seconds_per_step(engine, HORIZON)
+        engine.load_state_dict(before)
+        for stage, value in found.items():
+            seconds.setdefault(stage, []).append(value / num_envs)
     return _relative(seconds, "physics", ("physics", "engine", "env", "env + policy", "training"))
 
 
