@@ -22,7 +22,7 @@ from mimickit.launch.packages import BASE, is_pinned
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 OLDEST_PYTHON = (3, 11)  # of MuJoCo 4.0's wheels
 UPDATE_DRIVER = "update NVIDIA's driver to R580 or newer (CUDA 13)"
-CUDA_BUILD = 'pip install --force-reinstall --index-url https://pypi.org/simple -e ".[gpu]"'
+CUDA_BUILD = 'pip install --force-reinstall -e ".[gpu]", from an index with CUDA builds of torch'
 OPENGL = "apt-get install libegl1 libgl1-mesa-dri libopengl0"
 RENDERING_TIMEOUT_S = 20.0
 # Draws one small picture and says with what.

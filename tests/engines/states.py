@@ -19,7 +19,7 @@ def agree(a: CharacterState, b: CharacterState, rows: torch.Tensor | slice = EVE
 
     For engines that agree to rounding only: worlds that began 1e-7 m apart are still within 1e-5 m
     after a second of falls, but for those that part ways over a contact; thrown about by random
-    commands on an H200, the median of 8 was a few mm after 40 control steps.
+    commands on an H200, coordinates were 0.2 to 5 mm apart after 40 control steps.
     """
     apart = (a.body_pos - b.body_pos)[rows].norm(dim=-1).amax(-1)
     return bool(apart.median() < 1e-2)
