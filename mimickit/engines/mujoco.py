@@ -92,7 +92,7 @@ class MujocoEngine:
 
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
-        # The same memory for numpy: asking a tensor for its array each time costs more than using it.
+        # The same memory for numpy: a tensor's `numpy()` costs more than most uses of it.
         self._arrays = {name: tensor.numpy() for name, tensor in vars(self.state).items()}
         self._has_diverged = self.diverged.numpy()
         self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
