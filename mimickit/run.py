@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import torch
 
 from mimickit.algos.algo import Algo
 from mimickit.characters import Character
 from mimickit.envs.env import Env
+from mimickit.envs.signals import Signal
 from mimickit.errors import (
     CheckpointError,
     ConfigError,
@@ -31,7 +32,7 @@ from mimickit.launch.building import make
 from mimickit.launch.composing import plain
 from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
-from mimickit.methods import Method
+from mimickit.methods import Method, Sources
 from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
@@ -89,17 +90,20 @@ class Train:
             print(compile_notice(), flush=True)
         seeds = seeding.stream_seeds(seed)
         body: Character = make(character)
-        self.env = build_env(config, body, num_envs, seeds["task"])
+        self.method: Method = make(
+            method, parts={name: make(node) for name, node in method["parts"].items()}
+        )
+        self.env = build_env(
+            config, body, num_envs, seeds["task"], signals=self.method.signals
+        )
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
             self.env.compile()
         torch.manual_seed(seeds["model"])
-        self.method: Method = make(
-            method, parts={name: make(node) for name, node in method["parts"].items()}
-        )
         self._check_needs()
         self.policy = build_policy(config, self.env)
+        self.method.connect(self._sources(seeds["method"]))
         self.algo: Algo = make(
             algo,
             policy=self.policy,
@@ -188,6 +192,19 @@ class Train:
         if self.resume == "auto" or Path(self.resume).is_dir():
             return self.checkpoints.newest()
         return Path(self.resume)
+
+    def _sources(self, seed: int) -> dict[str, Sources]:
+        """What each part of the method draws on, with randomness of its own."""
+        seeds = seeding.part_seeds(seed, self.method.parts)
+        return {
+            name: Sources(
+                signals=self.env.signals,
+                library=self.env.task.library,
+                device=self.device,
+                generator=seeding.generator(part_seed, self.device),
+            )
+            for name, part_seed in seeds.items()
+        }
 
     def _check_needs(self) -> None:
         missing = self.method.needs - self.env.task.provides
@@ -307,12 +324,14 @@ def build_env(
     character: Character,
     num_envs: int,
     seed: int,
+    signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
     **task_settings: Any,
 ) -> Env:
     """Engine, clips, task and actions of a config.
 
     Args:
         seed: of the task's random stream.
+        signals: what a method wants observed; see `Method.signals`.
         task_settings: override keys of the task's node.
     """
     entries = resolve_motions(config["motion"], character)
@@ -340,7 +359,11 @@ def build_env(
         control_mode=engine.control_mode,
         device=engine.device,
     )
-    return Env(engine, task, actions)
+    made = {
+        name: factory(character=character, task=task, control_dt=engine.control_dt)
+        for name, factory in (signals or {}).items()
+    }
+    return Env(engine, task, actions, made)
 
 
 def build_policy(config: Node, env: Env) -> Policy:

@@ -7,7 +7,7 @@ quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, Callable, Optional
 
@@ -108,9 +108,11 @@ class Step:
         reward: reward terms by name, each [N]; a method weighs them.
         done: [N] int64 of `Done`.
         info: further per-env tensors by name, e.g. `episode_length` [N] in steps.
+        signals: what methods asked for, by name, each [N, size], of the state reached.
     """
 
     obs: dict[str, Tensor]
     reward: dict[str, Tensor]
     done: Tensor
     info: dict[str, Tensor]
+    signals: dict[str, Tensor] = field(default_factory=dict)

@@ -30,6 +30,7 @@ class Rollout:
             where its `done` is `Done.TIME`, before any reset; of other envs, anything finite.
         action: [T, N, A]. log_prob: [T, N], of the action when it was drawn.
         terms: reward terms by name [T, N]; `reward`: [T, N], weighed by the method.
+        signals: what methods look at, by name [T, N, size], of the state that each step reached.
         done: [T, N] int64 of `Done`.
     """
 
@@ -58,6 +59,7 @@ class Rollout:
         self.action = torch.zeros(steps, num_envs, action_size, device=device)
         self.log_prob = torch.zeros(steps, num_envs, device=device)
         self.terms: dict[str, Tensor] = {}
+        self.signals: dict[str, Tensor] = {}
         self.reward = torch.zeros(steps, num_envs, device=device)
         self.done = torch.zeros(steps, num_envs, dtype=torch.long, device=device)
 
@@ -88,10 +90,11 @@ class Rollout:
         _write(self.action, t, action)
         _write(self.log_prob, t, log_prob)
         _write(self.done, t, step.done)
-        for name, term in step.reward.items():
-            if name not in self.terms:
-                self.terms[name] = torch.zeros_like(self.reward)
-            _write(self.terms[name], t, term)
+        for kept, found in ((self.terms, step.reward), (self.signals, step.signals)):
+            for name, value in found.items():
+                if name not in kept:
+                    kept[name] = torch.zeros(self.steps, *value.shape, device=value.device)
+                _write(kept[name], t, value)
 
     def finish(self, obs: Mapping[str, Tensor]) -> None:
         """Store what comes after the last step, finished envs already reset."""

@@ -7,13 +7,15 @@ learners can look at it. Whoever steps calls `reset` with the mask of finished e
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
 from mimickit.engines.engine import Engine
 from mimickit.envs.actions import Actions
+from mimickit.envs.signals import Signal
 from mimickit.envs.task import Task
 from mimickit.envs.terminations import done_flags
 from mimickit.errors import ConfigError, IncompatibleParts
@@ -26,6 +28,7 @@ class Env:
 
     Attributes:
         groups: observation groups by name.
+        signals: what methods look at, by name.
         action_size: width of an action.
         dt: seconds per step.
         obs: the current observations, by group.
@@ -33,7 +36,13 @@ class Env:
         divergences: how many times an engine's world blew up, [] int64.
     """
 
-    def __init__(self, engine: Engine, task: Task, actions: Actions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        task: Task,
+        actions: Actions,
+        signals: Optional[Mapping[str, Signal]] = None,
+    ) -> None:
         missing = actions.needs - task.provides
         if missing:
             raise IncompatibleParts(
@@ -43,6 +52,7 @@ class Env:
         self.engine = engine
         self.task = task
         self.actions = actions
+        self.signals = dict(signals or {})
         self.num_envs = engine.num_envs
         self.device = engine.device
         self.dt = engine.control_dt
@@ -78,6 +88,7 @@ class Env:
     def reset(self, mask: Tensor) -> dict[str, Tensor]:
         """Start a new episode where mask [N] is true; observations of all envs."""
         self.engine.write(mask, self._draw(mask))
+        self._remember(mask)
         self.obs = self._observe()
         return self.obs
 
@@ -92,7 +103,7 @@ class Env:
 
     def compile(self) -> None:
         """Fuse all but the physics with torch.compile: slow at the first steps, faster after."""
-        for name in ("_decode", "_judge", "_draw", "_observe"):
+        for name in ("_decode", "_judge", "_draw", "_remember", "_observe"):
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
     def _decode(self, action: Tensor) -> Tensor:
@@ -114,11 +125,16 @@ class Env:
             reward=self.task.rewards(state),
             done=done,
             info={"episode_steps": self.episode_steps.clone()},
+            signals={name: signal.observe(state) for name, signal in self.signals.items()},
         )
 
     def _draw(self, mask: Tensor) -> CharacterState:
         self.episode_steps.masked_fill_(mask, 0)
         return self.task.reset(mask)
+
+    def _remember(self, mask: Tensor) -> None:
+        for signal in self.signals.values():
+            signal.reset(mask)
 
     def _observe(self) -> dict[str, Tensor]:
         return self.task.observe(self.engine.state)
@@ -128,6 +144,7 @@ class Env:
         return {
             "engine": self.engine.state_dict(),
             "task": self.task.state_dict(),
+            "signals": {name: signal.state_dict() for name, signal in self.signals.items()},
             "episode_steps": self.episode_steps.clone(),
             "divergences": self.divergences.clone(),
         }
@@ -136,6 +153,8 @@ class Env:
         """Go on exactly where `state_dict` was taken."""
         self.engine.load_state_dict(state["engine"])
         self.task.load_state_dict(state["task"])
+        for name, signal in self.signals.items():
+            signal.load_state_dict(state["signals"][name])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])
         self.obs = self._observe()

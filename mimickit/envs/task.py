@@ -7,6 +7,7 @@ from typing import Any, Optional, Protocol
 import torch
 from torch import Tensor
 
+from mimickit.motions.library import MotionLibrary
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 
@@ -22,6 +23,7 @@ class Task(Protocol):
         next_reference: the same one control step ahead.
         clips: [N] index of what each env is at, for per-clip figures.
         clip_names: their names.
+        library: the clips. times: where in its clip each env is, [N] s.
         generator: draws the episodes; whoever wants the same ones again reseeds it.
     """
 
@@ -29,6 +31,7 @@ class Task(Protocol):
     episode_length_s: float
     provides: frozenset[str]
     clip_names: list[str]
+    library: MotionLibrary
 
     @property
     def generator(self) -> torch.Generator: ...
@@ -41,6 +44,9 @@ class Task(Protocol):
 
     @property
     def clips(self) -> Tensor: ...
+
+    @property
+    def times(self) -> Tensor: ...
 
     def reset(self, mask: Tensor) -> CharacterState:
         """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""

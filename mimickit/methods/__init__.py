@@ -1,6 +1,7 @@
 """Methods: what to imitate and how, laid over an algorithm that does not know it."""
 
+from mimickit.methods.discriminator import PairDiscriminator, StyleDiscriminator
 from mimickit.methods.method import Method
-from mimickit.methods.part import Part
+from mimickit.methods.part import Part, Sources
 
-__all__ = ["Method", "Part"]
+__all__ = ["Method", "PairDiscriminator", "Part", "Sources", "StyleDiscriminator"]

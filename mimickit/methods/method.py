@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 import torch
 from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
 from mimickit.algos.rollout import Rollout
-from mimickit.errors import ConfigError, unknown_name_message
-from mimickit.methods.part import Part
+from mimickit.envs.signals import Signal
+from mimickit.errors import ConfigError, IncompatibleParts, unknown_name_message
+from mimickit.methods.part import Part, Sources
 
 TASK = "task"  # the name of the task's own reward among a method's weights
 
@@ -45,6 +47,39 @@ class Method:
     def needs(self) -> frozenset[str]:
         """What the task must provide."""
         return frozenset().union(*(part.needs for part in self.parts.values()))
+
+    @property
+    def signals(self) -> dict[str, Callable[..., Signal]]:
+        """What the environment must observe for the parts, by name.
+
+        Raises:
+            IncompatibleParts: two parts want different things by one name.
+        """
+        found: dict[str, Callable[..., Signal]] = {}
+        for name, part in self.parts.items():
+            for key, factory in part.signals.items():
+                if key in found and _settings(found[key]) != _settings(factory):
+                    raise IncompatibleParts(
+                        f"part '{name}' of method '{self.name}' wants signal '{key}' with "
+                        f"{_settings(factory)[1]}, another part with {_settings(found[key])[1]}"
+                    )
+                found[key] = factory
+        return found
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """What the parts draw from."""
+        return [generator for part in self.parts.values() for generator in part.generators]
+
+    @property
+    def capturable(self) -> bool:
+        """Whether rewards and updates may be captured as a CUDA graph."""
+        return all(part.capturable for part in self.parts.values())
+
+    def connect(self, sources: Mapping[str, Sources]) -> None:
+        """Build what depends on the environment, part by part."""
+        for name, part in self.parts.items():
+            part.connect(sources[name])
 
     def reward(self, rollout: Rollout) -> dict[str, Tensor]:
         """Set the rollout's reward [T, N] from the task's terms and the parts; means to log."""
@@ -80,3 +115,10 @@ class Method:
         """Go on from `state_dict`."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
+
+
+def _settings(factory: Callable[..., Signal]) -> tuple[Any, dict[str, Any]]:
+    """What a signal's factory calls, and with which options."""
+    if isinstance(factory, partial):
+        return factory.func, factory.keywords
+    return factory, {}

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
 
+import torch
 from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
 from mimickit.algos.rollout import Rollout
+from mimickit.envs.signals import Signal
+from mimickit.motions.library import MotionLibrary
+from mimickit.motions.sampler import MotionSampler
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a part may draw on.
+
+    Attributes:
+        signals: what the environment observes for the parts, by name.
+        library: the clips. device: of all tensors.
+        generator: this part's own source of randomness.
+    """
+
+    signals: Mapping[str, Signal]
+    library: MotionLibrary
+    device: torch.device
+    generator: torch.Generator
+
+    def sampler(self, generator: torch.Generator) -> MotionSampler:
+        """Draws demonstrations: clips by weight, times uniform, whatever episodes begin with."""
+        return MotionSampler(self.library, generator)
 
 
 class Part:
@@ -19,9 +45,22 @@ class Part:
 
     Attributes:
         needs: what the task must provide, e.g. "reference".
+        signals: what the environment must observe for it: by name, what makes the signal of a
+            character, a task and the control step [s]. Parts may share a signal.
+        generators: what `reward` and `update` draw from.
+        capturable: whether `reward` and `update` may be captured as a CUDA graph.
     """
 
     needs: frozenset[str] = frozenset()
+    signals: Mapping[str, Callable[..., Signal]] = {}
+    capturable: bool = True
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        return []
+
+    def connect(self, sources: Sources) -> None:
+        """Build what depends on the environment; once, before anything else is called."""
 
     def reward(self, rollout: Rollout) -> Optional[Tensor]:
         """This part's reward [T, N], before its weight; None for none."""

@@ -75,3 +75,39 @@ class Normalizer(nn.Module):
             (self._scale, (1.0 / std).float()),
         ):
             buffer.copy_(torch.where(frozen, buffer, new))
+
+
+class ScaleNormalizer(nn.Module):
+    """Divides a stream of vectors by the running mean of their absolute values; zero stays zero.
+
+    Args:
+        size: width of the vectors.
+        max_samples: stop counting once this many have been seen.
+        min_scale: floor of the divisors, for features that never differ.
+
+    Source: the difference normaliser of ADD (Zhang et al. 2025), as in MimicKit f8d0d70.
+    """
+
+    count: Tensor
+    mean: Tensor
+
+    def __init__(self, size: int, max_samples: float = 1e8, min_scale: float = 1e-4) -> None:
+        super().__init__()
+        self.max_samples = max_samples
+        self.min_scale = min_scale
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.ones(size, dtype=torch.float64))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scaled values [..., size]; the identity before the first update."""
+        return values / self.mean.clamp_min(self.min_scale).float()
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Fold in a batch [..., size], unless the budget is spent."""
+        rows = values.reshape(-1, values.shape[-1]).abs()
+        total = self.count + len(rows)
+        mean = self.mean + (rows.mean(0, dtype=torch.float64) - self.mean) * (len(rows) / total)
+        frozen = self.count >= self.max_samples
+        self.mean.copy_(torch.where(frozen, self.mean, mean))
+        self.count.copy_(torch.where(frozen, self.count, total))

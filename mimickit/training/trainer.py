@@ -101,8 +101,9 @@ class Trainer:
         self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device)
         self.collector = Collector(env, self.policy, self.rollout, self.noise)
         self._learn: Callable[[], tuple[Metrics, Metrics]] = self._learn_once
-        if self.algo.capturable:
-            self._learn = Graphed(self._learn_once, env.device, [self.algo.generator])
+        if self.algo.capturable and self.method.capturable:
+            generators = [self.algo.generator, *self.method.generators]
+            self._learn = Graphed(self._learn_once, env.device, generators)
         self._on_cuda = env.device.type == "cuda"
         self._background: Optional[BackgroundEvaluation] = None
         if self._on_cuda:

@@ -1,0 +1,278 @@
+"""Discriminators: networks that learn to tell a policy's motion from demonstrations, and reward it
+where they cannot.
+
+Legend: T steps, N envs, M samples, D features of the signal that is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Callable, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mimickit.algos.minibatches import minibatches
+from mimickit.algos.optimizer import Optimizer
+from mimickit.algos.rollout import Rollout
+from mimickit.envs.signals import Difference, Signal, Window
+from mimickit.errors import ConfigError
+from mimickit.generators import restore
+from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
+from mimickit.methods.part import Part, Sources
+from mimickit.methods.replay import Replay
+from mimickit.models.mlp import mlp
+from mimickit.models.normalizer import Normalizer, ScaleNormalizer
+from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
+
+PROJECTIONS = 64  # random directions along which rollouts and demonstrations are compared
+
+
+class Discriminator(Part):
+    """What both discriminators share: everything but what they look at and what is real.
+
+    Fakes are the rollout's samples and, as many again, those of earlier iterations.
+
+    Args:
+        hidden, activation: of the network. logit_init: bound of its initial last-layer weights.
+        reward_scale: of -log(1 - p).
+        penalty: weight of the squared gradient by the (normalised) input, at fakes and real ones.
+        logit_decay: weight of the last layer's squared weights.
+        epochs: passes per iteration. minibatches: parts that each pass is cut into.
+        share: of a rollout's samples that a pass looks at, in (0, 1].
+        optimizer: torch optimiser with its options bound. max_grad_norm: None leaves gradients.
+        replay_capacity: samples of earlier iterations that are kept.
+        replay_push: how many of an iteration's are put among them.
+        normalizer_samples: when the input statistics freeze.
+        precision: see `mimickit.models.precision`.
+    """
+
+    signal: str  # which signal is judged
+
+    def __init__(
+        self,
+        *,
+        hidden: Sequence[int],
+        activation: str,
+        logit_init: float,
+        reward_scale: float,
+        penalty: float,
+        logit_decay: float,
+        epochs: int,
+        minibatches: int,
+        share: float,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        max_grad_norm: Optional[float],
+        replay_capacity: int,
+        replay_push: int,
+        normalizer_samples: float,
+        precision: str,
+    ) -> None:
+        for key, low, value in (
+            ("penalty", 0, penalty),
+            ("logit_decay", 0, logit_decay),
+            ("epochs", 0, epochs),
+            ("minibatches", 1, minibatches),
+            ("replay_capacity", 1, replay_capacity),
+            ("replay_push", 1, replay_push),
+        ):
+            if not low <= value < float("inf"):
+                raise ConfigError(f"{_KEY}.{key} must be at least {low}, got {value}")
+        if not 0 < share <= 1:
+            raise ConfigError(f"{_KEY}.share must be in (0, 1], got {share}")
+        if precision not in PRECISIONS:
+            raise ConfigError(f"{_KEY}.precision={precision}: choose one of {', '.join(PRECISIONS)}")
+        self._hidden, self._activation, self._logit_init = hidden, activation, logit_init
+        self._reward_scale, self._penalty, self._logit_decay = reward_scale, penalty, logit_decay
+        self._epochs, self._minibatches, self._share = epochs, minibatches, share
+        self._make_optimizer = partial(Optimizer, factory=optimizer, max_grad_norm=max_grad_norm)
+        self._capacity, self._push = replay_capacity, replay_push
+        self._normalizer_samples = normalizer_samples
+        self._precision = precision
+
+    def connect(self, sources: Sources) -> None:
+        device, width = sources.device, sources.signals[self.signal].size
+        self.network = mlp(width, self._hidden, 1, self._activation, self._logit_init).to(device)
+        self.normalizer = self._make_normalizer(width).to(device)
+        self.optimizer = self._make_optimizer(self.network.parameters())
+        self.replay = Replay(self._capacity, width, device)
+        self.generator = sources.generator
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        return [self.generator]
+
+    @property
+    def capturable(self) -> bool:
+        return self.optimizer.capturable
+
+    @torch.no_grad()
+    def reward(self, rollout: Rollout) -> Tensor:
+        # Minibatch by minibatch of steps: activations of a whole rollout would not fit beside it.
+        with matmul_precision(self._precision, rollout.reward.device):
+            logits = [self.logit(self.normalizer(step)) for step in rollout.signals[self.signal]]
+        return self._reward_scale * style_reward(torch.stack(logits))
+
+    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+        fakes = rollout.signals[self.signal].flatten(0, 1)
+        logs: dict[str, list[Tensor]] = {}
+        with matmul_precision(self._precision, fakes.device):
+            for rows in self._batches(len(fakes)):
+                fresh = fakes.index_select(0, rows)
+                self.replay.push(fresh[: self._pushed_per_batch(len(rows))])
+                real = self._real(len(rows))
+                self._learn_scale(fresh, real)
+                fake = torch.cat([fresh, self.replay.sample(len(rows), self.generator)])
+                for name, value in self._step(self.normalizer(fake), self.normalizer(real)).items():
+                    logs.setdefault(name, []).append(value)
+        return {name: torch.stack(values).mean() for name, values in logs.items()}
+
+    def logit(self, inputs: Tensor) -> Tensor:
+        """Logits [M] of normalised inputs [M, D]."""
+        return run_network(self.network, inputs, self._precision).squeeze(-1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "normalizer": self.normalizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.normalizer.load_state_dict(state["normalizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.replay.load_state_dict(state["replay"])
+        restore(self.generator, state["generator"], "the discriminator's minibatches")
+
+    def _step(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """One step on normalised samples; scalars to log."""
+        fake, real = fake.requires_grad_(), real.requires_grad_()
+        fake_logit, real_logit = self.logit(fake), self.logit(real)
+        loss = classification_loss(fake_logit, real_logit)
+        slope = 0.5 * (gradient_penalty(fake_logit, fake) + gradient_penalty(real_logit, real))
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        decay = last.weight.square().sum()
+        self.optimizer.step(loss + self._penalty * slope + self._logit_decay * decay)
+        with torch.no_grad():
+            return {
+                "loss": loss.detach(),
+                "gradient_penalty": slope.detach(),
+                "fake_accuracy": (fake_logit < 0).float().mean(),
+                "real_accuracy": (real_logit > 0).float().mean(),
+                "fake_logit": fake_logit.mean(),
+                "real_logit": real_logit.mean(),
+                **self._compared(fake, real),
+            }
+
+    def _batches(self, samples: int) -> list[Tensor]:
+        looked_at = max(1, round(self._share * samples))
+        orders = minibatches(samples, self._epochs, 1, self.generator)
+        return [
+            rows
+            for order in orders
+            for rows in order[:looked_at].tensor_split(min(self._minibatches, looked_at))
+        ]
+
+    def _pushed_per_batch(self, rows: int) -> int:
+        """How many samples of a minibatch go into the replay, so that an iteration's add up."""
+        share = -(-self._push // max(1, self._epochs * self._minibatches))
+        return min(share, rows, self.replay.capacity)
+
+    def _make_normalizer(self, width: int) -> nn.Module:
+        raise NotImplementedError
+
+    def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
+        """Fold samples into the normaliser's statistics."""
+        raise NotImplementedError
+
+    def _real(self, count: int) -> Tensor:
+        """Real samples, [count, D] or [1, D]."""
+        raise NotImplementedError
+
+    def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """Figures that say without the network how far normalised fakes are from real ones."""
+        raise NotImplementedError
+
+
+class StyleDiscriminator(Discriminator):
+    """Judges short windows of motion against windows of the clips, wherever these are: AMP.
+
+    Args:
+        frames, global_frame: of the window, see `mimickit.envs.signals.Window`.
+        settings: see `Discriminator`.
+
+    Source: AMP (Peng et al. 2021).
+    """
+
+    needs = frozenset({"reference"})
+    signal = "window"
+
+    def __init__(self, *, frames: int, global_frame: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.signals = {"window": partial(Window, frames=frames, global_frame=global_frame)}
+
+    def connect(self, sources: Sources) -> None:
+        super().connect(sources)
+        window = sources.signals["window"]
+        assert isinstance(window, Window)
+        self._window, self._sampler = window, sources.sampler(self.generator)
+        self._directions = torch.randn(
+            window.size, PROJECTIONS, generator=torch.Generator().manual_seed(0)
+        ).to(sources.device) / window.size**0.5
+
+    def _make_normalizer(self, width: int) -> nn.Module:
+        return Normalizer(width, self._normalizer_samples)
+
+    def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
+        self.normalizer.update(torch.cat([fresh, real]))
+
+    def _real(self, count: int) -> Tensor:
+        return self._window.demonstrations(*self._sampler.sample(count))
+
+    def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The sliced Wasserstein distance (Rabin et al. 2011), per feature's standard deviation."""
+        fresh = fake[: len(real)]
+        apart = (fresh @ self._directions).sort(0)[0] - (real @ self._directions).sort(0)[0]
+        return {"distance": apart.abs().mean()}
+
+
+class PairDiscriminator(Discriminator):
+    """Judges how the character differs from its reference now; only no difference is real: ADD.
+
+    Args:
+        global_frame: see `mimickit.envs.signals.Difference`. settings: see `Discriminator`.
+
+    Source: ADD (Zhang et al. 2025).
+    """
+
+    needs = frozenset({"reference"})
+    signal = "difference"
+
+    def __init__(self, *, global_frame: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.signals = {"difference": partial(Difference, global_frame=global_frame)}
+
+    def connect(self, sources: Sources) -> None:
+        super().connect(sources)
+        self._zero = torch.zeros(1, sources.signals["difference"].size, device=sources.device)
+
+    def _make_normalizer(self, width: int) -> nn.Module:
+        return ScaleNormalizer(width, self._normalizer_samples)
+
+    def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
+        self.normalizer.update(fresh)
+
+    def _real(self, count: int) -> Tensor:
+        return self._zero
+
+    def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The mean difference, in units of its own running mean: 1 is no better than ever."""
+        return {"distance": fake.abs().mean()}
+
+
+_KEY = "method.parts.<discriminator>"
