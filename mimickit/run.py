@@ -93,9 +93,7 @@ class Train:
         self.method: Method = make(
             method, parts={name: make(node) for name, node in method["parts"].items()}
         )
-        self.env = build_env(
-            config, body, num_envs, seeds["task"], signals=self.method.signals
-        )
+        self.env = build_env(config, body, num_envs, seeds["task"], signals=self.method.signals)
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -388,6 +386,6 @@ def build_evaluator(
         seed: of start times; the config's unless given.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
-    judged = {key: False for key in ("pose_termination",) if key in config["task"]}
+    judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
     env = build_env(config, character, num_envs or episodes, start, **judged)
     return Evaluator(env, env.task.generator, start, episodes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Union
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -101,14 +101,17 @@ class Rollout:
         for name, buffer in self.obs.items():
             buffer[self.steps] = obs[name]
 
-    def next_values(self, values: Tensor, timeout_values: Tensor) -> Tensor:
+    def next_values(
+        self, values: Tensor, timeout_values: Tensor, done: Optional[Tensor] = None
+    ) -> Tensor:
         """Of the state that each step reached, [T, N]; where an episode failed or succeeded, any.
 
         Args:
             values: of `obs`, [T + 1, N].
             timeout_values: of `timeout_obs`, [stretches, N].
+            done: [T, N], of other rollouts of this shape; this one's if None.
         """
-        timed_out = self.done == int(Done.TIME)
+        timed_out = (self.done if done is None else done) == int(Done.TIME)
         return torch.where(timed_out, timeout_values[self._stretch_of], values[1:])
 
 

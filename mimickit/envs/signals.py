@@ -62,7 +62,13 @@ class Window:
     """
 
     def __init__(
-        self, character: Character, task: Task, control_dt: float, *, frames: int, global_frame: bool
+        self,
+        character: Character,
+        task: Task,
+        control_dt: float,
+        *,
+        frames: int,
+        global_frame: bool,
     ) -> None:
         if frames < 2:
             raise ConfigError(f"a window needs at least 2 frames, got frames={frames}")

@@ -6,7 +6,7 @@ Legend: T steps, N envs, M samples, D features of the signal that is judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Callable, Optional
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mimickit.algos.minibatches import minibatches
 from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.rollout import Rollout
-from mimickit.envs.signals import Difference, Signal, Window
+from mimickit.envs.signals import Difference, Window
 from mimickit.errors import ConfigError
 from mimickit.generators import restore
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
@@ -82,7 +82,9 @@ class Discriminator(Part):
         if not 0 < share <= 1:
             raise ConfigError(f"{_KEY}.share must be in (0, 1], got {share}")
         if precision not in PRECISIONS:
-            raise ConfigError(f"{_KEY}.precision={precision}: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(
+                f"{_KEY}.precision={precision}: choose one of {', '.join(PRECISIONS)}"
+            )
         self._hidden, self._activation, self._logit_init = hidden, activation, logit_init
         self._reward_scale, self._penalty, self._logit_decay = reward_scale, penalty, logit_decay
         self._epochs, self._minibatches, self._share = epochs, minibatches, share
@@ -221,9 +223,12 @@ class StyleDiscriminator(Discriminator):
         window = sources.signals["window"]
         assert isinstance(window, Window)
         self._window, self._sampler = window, sources.sampler(self.generator)
-        self._directions = torch.randn(
-            window.size, PROJECTIONS, generator=torch.Generator().manual_seed(0)
-        ).to(sources.device) / window.size**0.5
+        self._directions = (
+            torch.randn(window.size, PROJECTIONS, generator=torch.Generator().manual_seed(0)).to(
+                sources.device
+            )
+            / window.size**0.5
+        )
 
     def _make_normalizer(self, width: int) -> nn.Module:
         return Normalizer(width, self._normalizer_samples)

@@ -111,7 +111,7 @@ def numbers(metrics):
 def one_thread(monkeypatch):
     """The mode sees this thread only."""
     in_turn = lambda work, device: [job() for job in work]  # noqa: E731
-    monkeypatch.setattr("mimickit.algos.ppo.side_by_side", in_turn)
+    monkeypatch.setattr("mimickit.algos.actor_critic.side_by_side", in_turn)
 
 
 @pytest.mark.parametrize("sigma", ["fixed", "learned", "state"])
@@ -145,7 +145,9 @@ def test_threads_and_turns_give_the_same_bits(monkeypatch):
     together, in_turn = Learner(CPU), Learner(CPU)
     together.collect()
     ours = numbers(together.learn())
-    monkeypatch.setattr("mimickit.algos.ppo.side_by_side", lambda work, _: [job() for job in work])
+    monkeypatch.setattr(
+        "mimickit.algos.actor_critic.side_by_side", lambda work, _: [job() for job in work]
+    )
     in_turn.collect()
     assert ours == numbers(in_turn.learn())
 
@@ -226,10 +228,10 @@ def test_moments_go_from_one_device_to_another(factory, source, target):
     file.seek(0)
     policy, algo = torch.load(file, map_location="cpu", weights_only=True)
     after.policy.load_state_dict(policy)
-    after.algo.actor_optimizer.load_state_dict(algo["actor_optimizer"])
-    after.algo.critic_optimizer.load_state_dict(algo["critic_optimizer"])
+    after.algo.learner.actor_optimizer.load_state_dict(algo["actor_optimizer"])
+    after.algo.learner.critic_optimizer.load_state_dict(algo["critic_optimizer"])
     for learner in (before, after):
-        optimizer = learner.algo.critic_optimizer
+        optimizer = learner.algo.learner.critic_optimizer
         inputs = torch.linspace(-1.0, 1.0, 24, device=learner.device).expand(5, 24)
         optimizer.step(learner.policy.value(inputs).square().mean())
     for ours, theirs in zip(after.policy.critic.parameters(), before.policy.critic.parameters()):

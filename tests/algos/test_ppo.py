@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from mimickit.algos.ppo import PPO, bound_loss
+from mimickit.algos.actor_critic import bound_loss
+from mimickit.algos.ppo import PPO
 from mimickit.algos.returns import td_lambda_returns
 from mimickit.algos.rollout import Rollout
 from mimickit.errors import ConfigError
@@ -93,8 +94,10 @@ def surrogate_gradient(log_ratio, advantage):
     before = policy.actor[-1].bias.detach().clone()
     with torch.no_grad():
         old = policy.distribution(inputs).log_prob(action) - log_ratio
-    batches, gain = [torch.tensor([0])], torch.tensor([advantage])
-    metrics = algo._update_actor(batches, inputs, action, old, gain, [])
+    surrogate = partial(algo._surrogate, old, torch.tensor([advantage]))
+    metrics = algo.learner.learn(
+        [], inputs, torch.zeros(1), [torch.tensor([0])], inputs, action, surrogate, []
+    )
     return before - policy.actor[-1].bias.detach(), metrics
 
 
@@ -139,8 +142,10 @@ def test_critic_descends_the_plain_mean_square_error():
     )
     with torch.no_grad():
         policy.critic[-1].weight.zero_()  # V = bias = 0, d loss / d bias = mean(2 (0 - target))
-    batches = [torch.tensor([0, 1])]
-    metrics = algo._update_critic(batches, torch.zeros(2, 2), torch.tensor([1.0, 3.0]))
+    inputs, action = torch.zeros(2, 2), torch.zeros(2, 2)
+    metrics = algo.learner.learn(
+        [torch.tensor([0, 1])], inputs, torch.tensor([1.0, 3.0]), [], inputs, action, None, []
+    )
     assert metrics["algo/critic_loss"].item() == pytest.approx(5.0)  # (1 + 9) / 2
     assert policy.critic[-1].bias.item() == pytest.approx(0.4)  # 0.1 * 2 * 2
 

@@ -86,7 +86,7 @@ def test_normaliser_clips_and_floors_as_published(policy):
 
 def test_optimisers_are_plain_momentum_without_decay(algo):
     assert isinstance(algo, PPO)
-    for optimizer in (algo.actor_optimizer, algo.critic_optimizer):
+    for optimizer in (algo.learner.actor_optimizer, algo.learner.critic_optimizer):
         (group,) = optimizer.optimizer.param_groups
         assert isinstance(optimizer.optimizer, torch.optim.SGD)
         settings = ("lr", "momentum", "dampening", "weight_decay", "nesterov")

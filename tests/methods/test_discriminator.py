@@ -1,0 +1,161 @@
+"""Discriminators: what they learn from, what they reward, and that nothing waits for the device."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+
+import pytest
+import torch
+
+from mimickit.algos.rollout import Rollout
+from mimickit.envs.signals import Difference, Window
+from mimickit.errors import ConfigError
+from mimickit.methods import PairDiscriminator, Sources, StyleDiscriminator
+from tests.envs.parts import DT, make_task
+from tests.no_sync import no_sync
+
+T, N = 3, 8
+SETTINGS = {
+    "hidden": [32],
+    "activation": "relu",
+    "logit_init": 1.0,
+    "reward_scale": 2.0,
+    "penalty": 1.0,
+    "logit_decay": 0.01,
+    "epochs": 1,
+    "minibatches": 2,
+    "share": 1.0,
+    "optimizer": partial(torch.optim.SGD, lr=0.02),  # plain Adam counts its steps on the host
+    "max_grad_norm": None,
+    "replay_capacity": 16,
+    "replay_push": 4,
+    "normalizer_samples": 1e8,
+    "precision": "fp32",
+}
+KINDS = pytest.mark.parametrize("kind", ["style", "pair"])
+
+
+class Setting:
+    """A part and rollouts for it: of characters that follow their clips, off by `apart` metres."""
+
+    def __init__(self, character, kind, **changes):
+        self.task = make_task(character, "walk", num=N)
+        part = StyleDiscriminator if kind == "style" else PairDiscriminator
+        own = {"frames": 3} if kind == "style" else {}
+        torch.manual_seed(0)
+        self.part = part(global_frame=True, **own, **{**SETTINGS, **changes})
+        (self.name,) = self.part.signals
+        self.signal = self.part.signals[self.name](
+            character=character, task=self.task, control_dt=DT
+        )
+        generator = torch.Generator().manual_seed(1)
+        signals = {self.name: self.signal}
+        self.part.connect(Sources(signals, self.task.library, torch.device("cpu"), generator))
+
+    def rollout(self, apart):
+        everyone = torch.ones(N, dtype=torch.bool)
+        self.task.reset(everyone)
+        self.signal.reset(everyone)
+        rollout = Rollout(T, N, {}, 1, torch.device("cpu"))
+        seen = []
+        for _ in range(T):
+            self.task.advance()
+            state = self.task.reference.clone()
+            state.root_pos[:, 2] += apart
+            state.body_pos[..., 2] += apart
+            state.dof_vel.mul_(1.0 + apart)
+            seen.append(self.signal.observe(state))
+        rollout.signals[self.name] = torch.stack(seen)
+        return rollout
+
+
+@KINDS
+def test_it_asks_for_its_signal_and_for_a_reference(humanoid, kind):
+    setting = Setting(humanoid, kind)
+    assert setting.part.needs == {"reference"}
+    assert isinstance(setting.signal, Window if kind == "style" else Difference)
+
+
+@KINDS
+def test_it_learns_to_tell_bad_motion_and_to_pay_less_for_it(humanoid, kind):
+    setting = Setting(humanoid, kind)
+    for _ in range(60):
+        metrics = setting.part.update(setting.rollout(0.5))
+    assert metrics["fake_accuracy"] == metrics["real_accuracy"] == 1.0
+    good, bad = (setting.part.reward(setting.rollout(apart)) for apart in (0.0, 0.5))
+    assert good.shape == (T, N)
+    assert good.mean() > 2.0 * bad.mean()
+
+
+def test_pair_reward_of_no_difference_is_that_of_the_zero_vector(humanoid):
+    setting = Setting(humanoid, "pair")
+    setting.part.update(setting.rollout(0.5))
+    with torch.no_grad():
+        logit = setting.part.logit(torch.zeros(1, setting.signal.size))
+    # 2 * -ln(1 - p) with p = 1 / (1 + e^-logit): 2 ln(1 + e^logit).
+    expected = 2.0 * torch.log1p(logit.exp())
+    reward = setting.part.reward(setting.rollout(0.0))
+    torch.testing.assert_close(reward, expected.expand(T, N), rtol=1e-4, atol=1e-5)
+
+
+def test_demonstrations_are_drawn_anywhere_in_the_clip_even_if_episodes_begin_at_its_start(
+    humanoid,
+):
+    setting = Setting(humanoid, "style")
+    setting.task.sampler.random_start = False
+    real = setting.part._real(64)
+    assert real.std(0).max() > 0.1
+    assert len(real.unique(dim=0)) > 32
+
+
+@KINDS
+def test_an_update_never_waits(humanoid, kind):
+    setting = Setting(humanoid, kind)
+    rollout = setting.rollout(0.1)
+    setting.part.update(rollout)
+    with no_sync():
+        reward = setting.part.reward(rollout)
+        metrics = setting.part.update(rollout)
+    assert reward.shape == (T, N)
+    assert all(value.shape == () for value in metrics.values())
+
+
+@KINDS
+def test_it_goes_on_from_its_state_bit_by_bit(humanoid, kind):
+    first, second = Setting(humanoid, kind), Setting(humanoid, kind)
+    rollouts = [first.rollout(0.2) for _ in range(3)]
+    first.part.update(rollouts[0])
+    file = io.BytesIO()
+    torch.save(first.part.state_dict(), file)
+    file.seek(0)
+    second.part.load_state_dict(torch.load(file, weights_only=True))
+    for rollout in rollouts[1:]:
+        ours, theirs = second.part.update(rollout), first.part.update(rollout)
+        assert ours == theirs
+        assert torch.equal(first.part.reward(rollout), second.part.reward(rollout))
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_pass_looks_at_its_share_of_the_rollout(humanoid, share):
+    part = Setting(humanoid, "pair", share=share, epochs=2).part
+    batches = part._batches(80)
+    assert len(batches) == 4
+    assert len(torch.cat(batches[:2]).unique()) == round(80 * share)
+
+
+@pytest.mark.parametrize("num", [1, 40])
+def test_the_replay_takes_any_number_of_samples(humanoid, num):
+    setting = Setting(humanoid, "pair", replay_capacity=8, replay_push=100)
+    rollout = setting.rollout(0.1)
+    found = rollout.signals[setting.name]
+    rollout.signals[setting.name] = found[:, :1].expand(T, num, -1).contiguous()
+    setting.part.update(rollout)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("share", 0), ("share", 2), ("penalty", -1), ("precision", "fp8")]
+)
+def test_settings_that_cannot_work_are_refused(humanoid, key, value):
+    with pytest.raises(ConfigError, match=rf"\.{key}"):
+        Setting(humanoid, "pair", **{key: value})
