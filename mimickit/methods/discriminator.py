@@ -1,5 +1,4 @@
-"""Discriminators: networks that learn to tell a policy's motion from demonstrations, and reward it
-where they cannot.
+"""Discriminators learn to tell a policy's motion from demonstrations; where they fail, they pay.
 
 Legend: T steps, N envs, M samples, D features of the signal that is judged.
 """
@@ -8,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +48,7 @@ class Discriminator(Part):
     """
 
     signal: str  # which signal is judged
+    normalizer: Union[Normalizer, ScaleNormalizer]
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class Discriminator(Part):
         share = -(-self._push // max(1, self._epochs * self._minibatches))
         return min(share, rows, self.replay.capacity)
 
-    def _make_normalizer(self, width: int) -> nn.Module:
+    def _make_normalizer(self, width: int) -> Union[Normalizer, ScaleNormalizer]:
         raise NotImplementedError
 
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
@@ -230,7 +230,7 @@ class StyleDiscriminator(Discriminator):
             / window.size**0.5
         )
 
-    def _make_normalizer(self, width: int) -> nn.Module:
+    def _make_normalizer(self, width: int) -> Union[Normalizer, ScaleNormalizer]:
         return Normalizer(width, self._normalizer_samples)
 
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
@@ -266,7 +266,7 @@ class PairDiscriminator(Discriminator):
         super().connect(sources)
         self._zero = torch.zeros(1, sources.signals["difference"].size, device=sources.device)
 
-    def _make_normalizer(self, width: int) -> nn.Module:
+    def _make_normalizer(self, width: int) -> Union[Normalizer, ScaleNormalizer]:
         return ScaleNormalizer(width, self._normalizer_samples)
 
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:

@@ -16,6 +16,7 @@ from mimickit.state import Done
 from tests.algos.toy import PointEnv, point_policy
 from tests.no_sync import no_sync
 
+SGD = partial(torch.optim.SGD, lr=1e-2)
 SETTINGS = {
     "steps": 16,
     "rollouts": 3,
@@ -122,7 +123,7 @@ def test_an_update_never_waits_and_goes_on_from_a_checkpoint_bit_by_bit(monkeypa
     in_turn = lambda work, device: [job() for job in work]  # noqa: E731
     monkeypatch.setattr("mimickit.algos.actor_critic.side_by_side", in_turn)
     env, policy = PointEnv(4), point_policy()
-    algo = awr(policy, actor_optimizer=partial(torch.optim.SGD, lr=1e-2), critic_optimizer=partial(torch.optim.SGD, lr=1e-2))  # fmt: skip
+    algo = awr(policy, actor_optimizer=SGD, critic_optimizer=SGD)
     rollout, noise = new_rollout(env), torch.Generator().manual_seed(1)
     collect(env, policy, rollout, noise)
     algo.update(rollout, [])
@@ -134,7 +135,7 @@ def test_an_update_never_waits_and_goes_on_from_a_checkpoint_bit_by_bit(monkeypa
     collect(env, policy, rollout, noise)
     algo.update(rollout, [])
     again = point_policy()
-    later = awr(again, actor_optimizer=partial(torch.optim.SGD, lr=1e-2), critic_optimizer=partial(torch.optim.SGD, lr=1e-2))  # fmt: skip
+    later = awr(again, actor_optimizer=SGD, critic_optimizer=SGD)
     weights, state = torch.load(file, weights_only=True)
     again.load_state_dict(weights)
     later.load_state_dict(state)
