@@ -46,31 +46,40 @@ def _check_joints(robot: Robot) -> Iterator[Finding]:
     model = robot.model
     if not robot.joints:
         yield Finding(PROBLEM, "joints", "nothing moves", "give its bodies hinge or ball joints")
-    for body in robot.bodies:
-        first, count = model.body_jntadr[body], model.body_jntnum[body]
-        if count > 1:
-            names = [robot.joint_name(j) for j in range(first, first + count)]
-            yield Finding(
-                PROBLEM, "joints", f"body '{robot.body_name(body)}' has {count}: {shown(names)}",
-                "three hinges at one point: one ball joint; else a chain of bodies",
-            )  # fmt: skip
+    several = {
+        robot.body_name(body): range(first, first + count)
+        for body, first, count in zip(robot.bodies, model.body_jntadr[1:], model.body_jntnum[1:])
+        if count > 1
+    }
+    slides, shifted, displaced = [], [], []
     for joint in robot.joints:
         name = robot.joint_name(joint)
-        start = model.jnt_qposadr[joint]
-        if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
-            yield Finding(
-                PROBLEM, "joints", f"joint '{name}' slides", "use a hinge, or weld the body"
-            )
-        elif model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE and model.qpos0[start] != 0:
-            yield Finding(
-                PROBLEM, "joints", f"joint '{name}' has ref={model.qpos0[start]:g}",
-                "leave ref away and turn the body instead",
-            )  # fmt: skip
+        kind, zero = model.jnt_type[joint], model.qpos0[model.jnt_qposadr[joint]]
+        if kind == mujoco.mjtJoint.mjJNT_SLIDE:
+            slides.append(name)
+        elif kind == mujoco.mjtJoint.mjJNT_HINGE and zero != 0:
+            shifted.append(f"{name} (ref={zero:g})")
         if np.abs(model.jnt_pos[joint]).max() > SAME:
-            yield Finding(
-                PROBLEM, "joints", f"joint '{name}' is not at its body's origin",
-                "move the body's pos there, and its geoms back",
-            )  # fmt: skip
+            displaced.append(name)
+    for names, text, remedy in (
+        (
+            [
+                f"{body} ({shown(robot.joint_name(j) for j in ids)})"
+                for body, ids in several.items()
+            ],
+            "bodies with several joints",
+            "three hinges at one point: one ball joint; else a chain of bodies",
+        ),
+        (slides, "sliding joints", "use hinges, or weld the bodies"),
+        (shifted, "zero is elsewhere", "leave ref away and turn the body instead"),
+        (
+            displaced,
+            "joints not at their bodies' origins",
+            "move the body there, and its geoms and children back",
+        ),
+    ):
+        if names:
+            yield Finding(PROBLEM, "joints", f"{text}: {shown(names)}", remedy)
 
 
 def _check_names(robot: Robot) -> Iterator[Finding]:
