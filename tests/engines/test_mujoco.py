@@ -171,7 +171,7 @@ def test_body_poses_after_steps_are_those_of_mujocos_own_kinematics(build, human
 
 @pytest.mark.parametrize("name", ["g1", "go2"])
 def test_robots_thrown_about_by_random_efforts_do_not_blow_up(build, request, name):
-    """Targets that ask for anything up to the torque limits, three steps each, from a turned drop."""
+    """Targets that ask for anything up to the torque limits, for three steps each, after a drop."""
     robot = request.getfixturevalue(name)
     engine = build(robot, 64, control_hz=robot.control_hz, sim_hz=robot.sim_hz)
     state = engine.state.clone()

@@ -106,8 +106,8 @@ def efforts(robot):
 def test_motors_at_and_below_their_limits_push_as_mujocos_own(build, request, name, height):
     """Each substep from the same states, under targets that ask for up to 1.2 times the limits.
 
-    In the air all agree. On the ground 2 % do not: friction differs, of a pyramid that MuJoCo aligns
-    with the axis of a capsule, and MuJoCo Warp does not where that is steep.
+    In the air all agree. On the ground 2 % do not: friction is a pyramid, which MuJoCo aligns with
+    the axis of a capsule, and MuJoCo Warp does not where that is steep.
     """
     from mimickit.engines.mujoco import MujocoEngine
 
