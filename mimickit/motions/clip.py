@@ -98,6 +98,19 @@ class Clip:
             MotionError: the clip lacks joints of the character, has others, or turns a hinge
                 about another axis than the character's.
         """
+        self.check_fits(character)
+        rot = np.zeros((self.num_frames, character.num_joints, 4), dtype=np.float32)
+        rot[..., 3] = 1.0
+        for joint in character.movable_joints:
+            rot[:, joint.body - 1] = self.joint_rot[:, self.joint_names.index(joint.name)]
+        return rot
+
+    def check_fits(self, character: Character) -> None:
+        """Refuse a clip of another character, in the cases that `joint_rot_for` lists.
+
+        Raises:
+            MotionError: as there.
+        """
         wanted = [joint.name for joint in character.movable_joints]
         missing = [name for name in wanted if name not in self.joint_names]
         extra = [name for name in self.joint_names if name not in wanted]
@@ -107,14 +120,10 @@ class Clip:
                 f"missing joints: {_with_closest(missing, self.joint_names)}; "
                 f"unknown joints: {_with_closest(extra, wanted)}"
             )
-        rot = np.zeros((self.num_frames, character.num_joints, 4), dtype=np.float32)
-        rot[..., 3] = 1.0
         for joint in character.movable_joints:
-            own = self.joint_rot[:, self.joint_names.index(joint.name)]
             if joint.kind is JointKind.HINGE:
+                own = self.joint_rot[:, self.joint_names.index(joint.name)]
                 self._check_hinge(own, joint.name, joint.axis, character.name)
-            rot[:, joint.body - 1] = own
-        return rot
 
     def _check_hinge(
         self, rot: np.ndarray, joint: str, axis: tuple[float, float, float], character: str
@@ -211,6 +220,19 @@ def load_clip(path: Union[str, Path]) -> Clip:
         MotionError: the file is missing, truncated, not a clip, altered, or too new.
     """
     path = Path(path)
+    content = read_content(path)
+    try:
+        return clip_of(content)
+    except MotionError as error:
+        raise MotionError(f"{path}: {error}") from None
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """What a clip's .npz file holds, known to be whole, but the motion itself not yet checked.
+
+    Raises:
+        MotionError: the file is missing, truncated, not a clip, altered, or too new.
+    """
     content = _read_members(path, read_bytes(path))
     if "format" not in content or str(content["format"]) != FORMAT:
         raise MotionError(
@@ -234,6 +256,15 @@ def load_clip(path: Union[str, Path]) -> Clip:
         raise MotionError(
             f"{path} is damaged or was edited: its content does not match the sha256 stored in it"
         )
+    return content
+
+
+def clip_of(content: Mapping[str, Any]) -> Clip:
+    """The clip that the content of a file describes.
+
+    Raises:
+        MotionError: it describes none, e.g. because a number is NaN.
+    """
     try:
         return Clip(
             name=str(content["name"]),
@@ -245,10 +276,8 @@ def load_clip(path: Union[str, Path]) -> Clip:
             joint_rot=content["joint_rot"],
             provenance=json.loads(str(content["provenance"])),
         )
-    except MotionError as error:
-        raise MotionError(f"{path}: {error}") from None
     except ValueError as error:
-        raise MotionError(f"{path} is damaged: {error}") from None
+        raise MotionError(f"the file is damaged: {error}") from None
 
 
 def save_clip(path: Union[str, Path], clip: Clip) -> None:
