@@ -377,6 +377,9 @@ def build_evaluator(
         library: see `build_env`.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
-    judged = {key: False for key in ("pose_termination",) if key in config["task"]}
+    judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
+    sampling = config["task"].get("sampling") or {}
+    if sampling.get("mode") == "adaptive":  # what is judged must not depend on what was learned
+        judged["sampling"] = {**sampling, "mode": "length"}
     env = build_env(config, character, num_envs or episodes, start, library, **judged)
     return Evaluator(env, env.task.generator, start, episodes)
