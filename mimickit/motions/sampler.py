@@ -233,7 +233,9 @@ class AdaptiveSampler(MotionSampler):
 
     def failure_chances(self) -> Tensor:
         """How likely an episode fails in passing through each bin, [K] in [0, 1]."""
-        average = self._failures.sum() / self._seconds.sum().clamp_min(self._dt)
+        # Of the average, a bin that fails in every step has one failure per passage, not thirty.
+        counted = torch.minimum(self._failures, self._seconds / self._width)
+        average = counted.sum() / self._seconds.sum().clamp_min(self._dt)
         rate = (self._failures + PRIOR_S * average) / (self._seconds + PRIOR_S)
         return -torch.expm1(-rate * self._width)
 
