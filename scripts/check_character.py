@@ -19,7 +19,9 @@ def main() -> int:
     """Print the findings and the draft; 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("Usage")[0])
     parser.add_argument("robot", type=Path, help="MJCF file")
-    parser.add_argument("--name", help="of the character; the file's name if not given")
+    parser.add_argument(
+        "--name", help="of the character; else that of the file
+    )
     parser.add_argument("--write", type=Path, metavar="FILE.yaml", help="save the draft there")
     arguments = parser.parse_args()
 
@@ -28,7 +30,7 @@ def main() -> int:
     from mimickit.errors import ConfigError
     from mimickit.findings import table
 
-    name = arguments.name or arguments.robot.stem
+    name = arguments.name or (arguments.write or arguments.robot).stem
     findings, draft = check_robot(read_robot(arguments.robot), name)
     print(table(findings))
     if not draft:

@@ -65,7 +65,7 @@ def config_text(robot: Robot, name: str) -> str:
         ("termination_distance", f"{min(1.0, 2.0 * height):.1f}", "[m]"),
         ("zero_center_action", str(centred).lower(), ""),
         ("exploration_std", "0.05", "fraction of the action's half range"),
-        ("motion", "null", "name a clip, or give motion=FILE to each run"),
+        ("motion", "walk", "the clip to imitate when none is asked for"),
         ("contact_height", f"{min(0.3, 0.55 * height):.2f}", "[m]"),
         ("effort_limited", str(limited).lower(), "whether drives keep within torque_limit"),
         ("control_hz", str(control_hz), ""),
