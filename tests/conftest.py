@@ -13,6 +13,9 @@ import yaml
 from mimickit.characters import Character, load_character
 
 ROOT = Path(__file__).resolve().parents[1]
+CHARACTERS = sorted(
+    p.stem for p in (ROOT / "conf" / "character").glob("*.yaml") if p.stem != "base"
+)
 ENGINES = {"mujoco": "mujoco", "mujoco_warp": "mujoco_warp", "newton": "newton"}
 
 # Examples are the same in every run: a test that fails today fails tomorrow as well.
@@ -40,11 +43,11 @@ def fixed_seed() -> None:
 
 def character_facts(name: str) -> dict:
     """The arguments of `load_character` as conf/character states them, without Hydra."""
-    folder = ROOT / "conf" / "character"
-    base, own = (yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in ("base", name))
-    facts = merged(base, own)
-    for key in ("_target_", "defaults"):
-        facts.pop(key, None)
+    own = yaml.safe_load((ROOT / "conf" / "character" / f"{name}.yaml").read_text())
+    facts: dict = {}
+    for parent in own.pop("defaults", ["_self_"]):
+        facts = merged(facts, own if parent == "_self_" else character_facts(parent))
+    facts.pop("_target_", None)
     return facts
 
 
@@ -67,3 +70,15 @@ def humanoid_facts() -> dict:
 def humanoid() -> Character:
     """The humanoid of conf/character/humanoid.yaml."""
     return load_character(**character_facts("humanoid"))
+
+
+@pytest.fixture(scope="session")
+def g1() -> Character:
+    """The Unitree G1 of conf/character/g1.yaml."""
+    return load_character(**character_facts("g1"))
+
+
+@pytest.fixture(scope="session")
+def go2() -> Character:
+    """The Unitree Go2 of conf/character/go2.yaml."""
+    return load_character(**character_facts("go2"))

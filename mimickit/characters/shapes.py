@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mimickit.characters.character import Character
-from mimickit.characters.mjcf import default_attributes, read_numbers
+from mimickit.characters.mjcf import default_attributes, read_mjcf, read_numbers, read_rotation
 from mimickit.errors import CharacterError
 from mimickit.geometry.quaternion import quat_multiply, quat_rotate, quat_rotate_inverse
 
@@ -146,7 +146,7 @@ def _bodies(
     character: Character,
 ) -> Iterator[tuple[int, Mapping[str, str] | None, list[_Geom]]]:
     """Index, attributes of <inertial> (None without one) and geoms of each body, root first."""
-    root = ET.parse(character.model).getroot()
+    root = read_mjcf(character.model)
     defaults = default_attributes(root, "geom")
 
     def visit(
@@ -213,15 +213,8 @@ def _pose(path: Path, geom: _Geom) -> tuple[float, ...]:
     if ends is not None:
         return (*(0.5 * (ends[0] + ends[1])).tolist(), *_from_z(ends[1] - ends[0]))
     owner = f"geom '{geom.name}'"
-    for other in ("axisangle", "euler", "xyaxes", "zaxis"):
-        if other in geom.attributes:
-            raise CharacterError(f"{path}: {owner} uses {other}; state its rotation as quat")
-    w, x, y, z = read_numbers(path, geom.attributes, "quat", "1 0 0 0", owner)
-    length = math.sqrt(w * w + x * x + y * y + z * z)
-    if length == 0.0:
-        raise CharacterError(f"{path}: the quat of {owner} has no direction")
     pos = read_numbers(path, geom.attributes, "pos", "0 0 0", owner)
-    return (*pos, x / length, y / length, z / length, w / length)
+    return (*pos, *read_rotation(path, geom.attributes, owner))
 
 
 def _ends(path: Path, geom: _Geom) -> tuple[np.ndarray, np.ndarray] | None:
