@@ -69,7 +69,7 @@ class _Reader:
         compiler = root.find("compiler")
         angle = "degree" if compiler is None else compiler.get("angle", "degree")
         self.to_radians = math.pi / 180.0 if angle == "degree" else 1.0
-        self.joint_defaults = self._collect_defaults()
+        self.joint_defaults = default_attributes(root, "joint")
 
     def bodies(self) -> Iterator[TreeBody]:
         top = self.root.findall("worldbody/body")
@@ -132,21 +132,6 @@ class _Reader:
             armature=self._floats(attributes, "armature", "0", owner)[0],
         )
 
-    def _collect_defaults(self) -> dict[str, dict[str, str]]:
-        """Joint attributes per default class, inherited ones included; '' is the main class."""
-        found: dict[str, dict[str, str]] = {}
-
-        def visit(element: ET.Element, inherited: dict[str, str], top: bool) -> None:
-            joint = element.find("joint")
-            merged = {**inherited, **(joint.attrib if joint is not None else {})}
-            found["" if top else element.get("class", "")] = merged
-            for child in element.findall("default"):
-                visit(child, merged, top=False)
-
-        for default in self.root.findall("default"):
-            visit(default, {}, top=True)
-        return found
-
     @staticmethod
     def _child_class(element: ET.Element, inherited: str) -> str:
         return element.get("childclass", inherited)
@@ -168,14 +153,38 @@ class _Reader:
     def _floats(
         self, attributes: Mapping[str, str], key: str, default: str, owner: str
     ) -> list[float]:
-        """The finite numbers of an attribute, as many as its default has."""
-        text, count = attributes.get(key, default), len(default.split())
-        try:
-            numbers = [float(word) for word in text.split()]
-        except ValueError:
-            numbers = []
-        if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
-            raise CharacterError(
-                f'{self.path}: {owner} has {key}="{text}", which must be {count} numbers'
-            )
-        return numbers
+        return read_numbers(self.path, attributes, key, default, owner)
+
+
+def default_attributes(root: ET.Element, tag: str) -> dict[str, dict[str, str]]:
+    """Attributes of <tag> per default class, inherited ones included; '' is the main class."""
+    found: dict[str, dict[str, str]] = {}
+
+    def visit(element: ET.Element, inherited: dict[str, str], top: bool) -> None:
+        own = element.find(tag)
+        merged = {**inherited, **(own.attrib if own is not None else {})}
+        found["" if top else element.get("class", "")] = merged
+        for child in element.findall("default"):
+            visit(child, merged, top=False)
+
+    for default in root.findall("default"):
+        visit(default, {}, top=True)
+    return found
+
+
+def read_numbers(
+    path: Path, attributes: Mapping[str, str], key: str, default: str, owner: str
+) -> list[float]:
+    """The finite numbers of an attribute, as many as its default has.
+
+    Raises:
+        CharacterError: naming the file and the `owner` of the attribute.
+    """
+    text, count = attributes.get(key, default), len(default.split())
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+        raise CharacterError(f'{path}: {owner} has {key}="{text}", which must be {count} numbers')
+    return numbers
