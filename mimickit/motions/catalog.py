@@ -154,6 +154,36 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     return {str(name): dict(facts) for name, facts in clips.items()}
 
 
+def index_facts(clip: Clip, file: str, may_touch_ground: Optional[Sequence[str]]) -> dict[str, Any]:
+    """What an index.yaml says about a clip in `file`: see `INDEX_KEYS`."""
+    return {
+        "file": file,
+        "loop": clip.loop,
+        "fps": clip.fps,
+        "duration": round(clip.duration, 4),
+        "weight": 1.0,
+        "may_touch_ground": None if may_touch_ground is None else list(may_touch_ground),
+        "source": clip.provenance["source"],
+        "licence": clip.provenance["licence"],
+        "notes": clip.provenance["notes"],
+    }
+
+
+def write_index(folder: Path, head: str, clips: Mapping[str, Any]) -> None:
+    """Write `folder`/index.yaml.
+
+    Args:
+        head: what the clips are and what made them, for the first line.
+        clips: `index_facts` by name.
+    """
+    text = (
+        f"# {head}\n"
+        "# may_touch_ground: null takes the character's own list, [] allows all bodies.\n"
+    )
+    text += yaml.safe_dump({"clips": clips}, sort_keys=False, width=100, allow_unicode=True)
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
 class _Resolver:
     """Finds sources for one character; `where` is the key to change, `base` what paths start at."""
 

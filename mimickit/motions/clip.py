@@ -289,18 +289,7 @@ def save_clip(path: Union[str, Path], clip: Clip) -> None:
     path = Path(path)
     if path.suffix != ".npz":
         raise MotionError(f"a clip's file name must end in .npz, got {path}")
-    content: dict[str, Any] = {
-        "format": np.array(FORMAT),
-        "version": np.array(FORMAT_VERSION),
-        "name": np.array(clip.name),
-        "fps": np.array(clip.fps),
-        "loop": np.array(clip.loop),
-        "joint_names": np.array(clip.joint_names),
-        "root_pos": clip.root_pos,
-        "root_rot": clip.root_rot,
-        "joint_rot": clip.joint_rot,
-        "provenance": np.array(json.dumps(clip.provenance, sort_keys=True)),
-    }
+    content = _content(clip)
     content["content_hash"] = np.array(_content_hash(content))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)  # numpy stamps members with 1980-01-01
@@ -312,6 +301,11 @@ def save_clip(path: Union[str, Path], clip: Clip) -> None:
         if temporary.exists():
             temporary.unlink()
         raise MotionError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def content_hash(clip: Clip) -> str:
+    """The sha256 that the clip's file carries: what a clip made from it states as its source's."""
+    return _content_hash(_content(clip))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -365,6 +359,22 @@ def _read_members(path: Path, data: bytes) -> dict[str, Any]:
         TypeError,
     ) as error:
         raise MotionError(f"{path} is damaged: {error}") from None
+
+
+def _content(clip: Clip) -> dict[str, Any]:
+    """All members of a clip's file but the hash over them."""
+    return {
+        "format": np.array(FORMAT),
+        "version": np.array(FORMAT_VERSION),
+        "name": np.array(clip.name),
+        "fps": np.array(clip.fps),
+        "loop": np.array(clip.loop),
+        "joint_names": np.array(clip.joint_names),
+        "root_pos": clip.root_pos,
+        "root_rot": clip.root_rot,
+        "joint_rot": clip.joint_rot,
+        "provenance": np.array(json.dumps(clip.provenance, sort_keys=True)),
+    }
 
 
 def _content_hash(content: Mapping[str, Any]) -> str:
