@@ -17,6 +17,7 @@ from mimickit.errors import CheckpointError, ConfigError, closest
 from mimickit.motions.library import MotionLibrary
 
 MODES = ("weights", "uniform", "length", "adaptive")
+LEAST_CHANCE = 0.02  # of failing in a bin: so that none is drawn 50 times as often as others
 PRIOR_S = 2.0  # [s] for which a bin counts as failing like the average, besides what it saw
 
 
@@ -152,8 +153,9 @@ class AdaptiveSampler(MotionSampler):
     rate of failures, with some seconds of the average rate h besides, and the chance to fail in
     passing through its w_b seconds:
 
-        h_b = (F_b + `PRIOR_S` h) / (T_b + `PRIOR_S`),    q_b = 1 - exp(-h_b w_b).
+        h_b = (F_b + `PRIOR_S` h) / (T_b + `PRIOR_S`),    q_b = 1 - exp(-h_b w_b),
 
+    of which no bin has less than `LEAST_CHANCE`.
     With the share m_b of mode `length` and e = even_share, it starts episodes in bin b with p_b:
 
         s_b = sum_u decay^u q_(b + u),    p_b = (1 - e) m_b s_b / sum(m s) + e m_b,
@@ -164,8 +166,8 @@ class AdaptiveSampler(MotionSampler):
     Source: bins of a second, the kernel and the mix with an even share are those of BeyondMimic
     (Liao et al. 2025, III-F; its code has lambda 0.8 and an even share of 0.1). It counts
     failures; a rate, which PHC (Luo et al. 2023, hard negative mining) takes per clip, does not
-    grow only because a bin is drawn often, and q_b is bounded, so that what nobody can do does not
-    take all the samples. Memory in seconds of a bin's own experience is ours.
+    grow only because a bin is drawn often, and q_b is bounded on both sides, so that what nobody
+    can do does not take all the samples. Memory in seconds of a bin's own experience is ours.
     """
 
     adaptive = True
@@ -241,9 +243,9 @@ class AdaptiveSampler(MotionSampler):
 
     def probabilities(self) -> Tensor:
         """How likely an episode starts in each bin, [K], summing to 1."""
-        chances = self.failure_chances().index_select(0, self._ahead)
+        chances = self.failure_chances().clamp_min(LEAST_CHANCE).index_select(0, self._ahead)
         scores = (chances.unflatten(0, (-1, len(self._kernel))) * self._kernel).sum(-1)
-        hard = self._share * scores.clamp_min(1e-9)  # all alike where nothing failed yet
+        hard = self._share * scores
         even = self.sampling.even_share
         return (1.0 - even) * hard / hard.sum() + even * self._share
 
