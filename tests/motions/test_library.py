@@ -378,6 +378,15 @@ def test_clips_made_many_at_a_time_are_those_made_alone(humanoid, shipped, monke
     torch.testing.assert_close(alone, whole.rows, atol=1e-6, rtol=0)
 
 
+@pytest.mark.gpu
+def test_a_table_made_on_cuda_is_that_of_the_cpu(humanoid, shipped):
+    clips = [each.clip for each in shipped]
+    expected, found = (build_table(clips, humanoid, device) for device in ("cpu", "cuda"))
+    assert found.rows.is_cuda
+    torch.testing.assert_close(found.rows.cpu(), expected.rows, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.loop_turns.cpu(), expected.loop_turns)
+
+
 def test_a_second_of_motion_takes_808_bytes_a_row(humanoid):
     """202 columns: 4 + 14 x 4 + 15 x 4 rotations, 3 + 15 x 3 places, 3 + 3 + 28 velocities."""
     table = build_table([turning_clip(humanoid, frames=31, fps=30.0)], humanoid)

@@ -168,6 +168,21 @@ def test_collecting_and_learning_on_cuda_never_wait(captured):
 
 @pytest.mark.gpu
 @pytest.mark.engine("mujoco_warp")
+def test_adaptive_sampling_on_cuda_never_waits_and_learns(tmp_path):
+    adaptive = ("task.sampling.mode=adaptive", "motion=[walk,spinkick]")
+    trainer = cuda_run(tmp_path / "run", *adaptive).trainer(tmp_path / "run")
+    for _ in range(3):
+        trainer.iterate(Stopwatch())
+    before = trainer.env.task.sampler.state_dict()
+    with sync_debug_mode("error"):
+        trainer.collector.collect()
+    after = trainer.env.task.sampler.state_dict()
+    assert float(after["seconds"].sum()) > float(before["seconds"].sum())
+    assert float(after["failures"].sum()) > 0.0
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
 def test_an_iteration_on_cuda_waits_to_know_the_shares_and_for_the_numbers_only(captured):
     with warnings.catch_warnings(record=True) as caught, sync_debug_mode("warn"):
         warnings.simplefilter("always")
