@@ -40,11 +40,11 @@ def fixed_seed() -> None:
 
 def character_facts(name: str) -> dict:
     """The arguments of `load_character` as conf/character states them, without Hydra."""
-    folder = ROOT / "conf" / "character"
-    base, own = (yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in ("base", name))
-    facts = merged(base, own)
-    for key in ("_target_", "defaults"):
-        facts.pop(key, None)
+    own = yaml.safe_load((ROOT / "conf" / "character" / f"{name}.yaml").read_text())
+    facts: dict = {}
+    for parent in own.pop("defaults", ["_self_"]):
+        facts = merged(facts, own if parent == "_self_" else character_facts(parent))
+    facts.pop("_target_", None)
     return facts
 
 
