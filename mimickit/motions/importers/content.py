@@ -165,7 +165,9 @@ def _read_table(path: Path, text: str) -> Union[Table, None]:
         if not all(_is_number(word) for word in words):
             if not rows:
                 return None
-            raise MotionError(f"{path}: row {number} of the table holds something else than numbers")
+            raise MotionError(
+                f"{path}: row {number} of the table holds something else than numbers"
+            )
         rows.append([float(word) for word in words])
         if len(rows[-1]) != len(rows[0]):
             raise MotionError(

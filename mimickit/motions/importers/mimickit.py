@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
 
-from mimickit.characters import Character, Kinematics
+from mimickit.characters import Character
 from mimickit.errors import MotionError
 from mimickit.geometry.quaternion import quat_from_exp_map
-from mimickit.motions.clip import Clip, read_bytes, source_hash
+from mimickit.motions.clip import Clip, read_bytes
+from mimickit.motions.importers.content import Content
+from mimickit.motions.importers.poses import ImportOptions, make_clip, pose_from_dofs
 from mimickit.motions.importers.unpickling import unpickle
 
-TOOL = "mimickit.motions.importers.mimickit"
-TOOL_VERSION = "1"
+KEYS = ("loop_mode", "fps", "frames")
+
+
+def recognise_mimickit(content: Content) -> Optional[str]:
+    """Why the content is a MimicKit clip; None if it is not."""
+    fits = content.kind == "pickle" and content.has(*KEYS)
+    return f"a pickle with {', '.join(KEYS)}" if fits else None
 
 
 def read_mimickit(path: Union[str, Path], character: Character) -> Clip:
@@ -32,38 +39,27 @@ def read_mimickit(path: Union[str, Path], character: Character) -> Clip:
     """
     path = Path(path)
     data = read_bytes(path)
-    content = unpickle(path, data)
-    if not isinstance(content, Mapping):
-        raise MotionError(f"{path} is no MimicKit clip: a {type(content).__name__}, not a dict")
-    missing = [key for key in ("loop_mode", "fps", "frames") if key not in content]
+    content = Content(path, data, "pickle", unpickle(path, data))
+    return import_mimickit(content, character, ImportOptions())[0]
+
+
+def import_mimickit(content: Content, character: Character, options: ImportOptions) -> list[Clip]:
+    """The clip that a MimicKit pickle holds, as `read_mimickit`."""
+    path, value = content.path, content.value
+    if not isinstance(value, Mapping):
+        raise MotionError(f"{path} is no MimicKit clip: a {type(value).__name__}, not a dict")
+    missing = [key for key in KEYS if key not in value]
     if missing:
         raise MotionError(
             f"{path} is no MimicKit clip: it lacks {', '.join(missing)}, and has "
-            f"{', '.join(sorted(map(str, content))) or 'nothing'}"
+            f"{', '.join(sorted(map(str, value))) or 'nothing'}"
         )
-    frames = torch.from_numpy(_frames(path, content["frames"], character))
-    joint_rot = Kinematics(character, dtype=torch.float64).dof_to_rot(frames[:, 6:])
-    movable = character.movable_joints
-    try:
-        return Clip(
-            name=path.stem,
-            fps=content["fps"],
-            loop=_loop(path, content["loop_mode"]),
-            joint_names=tuple(joint.name for joint in movable),
-            root_pos=frames[:, :3].numpy(),
-            root_rot=quat_from_exp_map(frames[:, 3:6]).numpy(),
-            joint_rot=joint_rot[:, [joint.body - 1 for joint in movable]].numpy(),
-            provenance={
-                "source": path.name,
-                "licence": "unknown",
-                "tool": TOOL,
-                "tool_version": TOOL_VERSION,
-                "source_hash": source_hash(data),
-                "notes": "",
-            },
-        )
-    except MotionError as error:
-        raise MotionError(f"{path}: {error}") from None
+    frames = _frames(path, value["frames"], character)
+    names = [joint.name for joint in character.movable_joints]
+    root_rot = quat_from_exp_map(torch.from_numpy(frames[:, 3:6])).numpy()
+    pose = pose_from_dofs(character, frames[:, :3], root_rot, frames[:, 6:], names)
+    loop = _loop(path, value["loop_mode"])
+    return [make_clip(content, character, options, pose, value["fps"], loop)]
 
 
 def _frames(path: Path, rows: Any, character: Character) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads pickles of numbers and containers, and runs nothing: what else a pickle asks for is refused.
+"""Reads pickles of numbers and containers; what else a pickle asks for is refused, and never runs.
 
 Plain pickles, joblib's (arrays as raw bytes between the pickle's frames, the whole possibly
 compressed) and the object arrays of .npy files. Sources: Python's pickle protocol; joblib
@@ -23,11 +23,7 @@ import numpy as np
 from mimickit.errors import MotionError
 
 _MOST_BYTES = 4 << 30  # of a decompressed file: more is an attack or no motion clip
-_COMPRESSIONS = (
-    (b"\x1f\x8b", lambda data: gzip.GzipFile(fileobj=io.BytesIO(data))),
-    (b"BZh", lambda data: bz2.BZ2File(io.BytesIO(data))),
-    (b"\xfd7zXZ", lambda data: lzma.LZMAFile(io.BytesIO(data))),
-)
+_COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 _BAD_PICKLE = (
     pickle.UnpicklingError,
     struct.error,
@@ -77,10 +73,10 @@ def decompressed(path: Path, data: bytes) -> bytes:
         if data[:1] == b"x" and data[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
             inflated = zlib.decompressobj().decompress(data, _MOST_BYTES)
         else:
-            opened = next((make for magic, make in _COMPRESSIONS if data.startswith(magic)), None)
-            if opened is None:
+            opener = next((make for magic, make in _COMPRESSIONS if data.startswith(magic)), None)
+            if opener is None:
                 return data
-            with opened(data) as file:
+            with opener(io.BytesIO(data)) as file:
                 inflated = file.read(_MOST_BYTES)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise MotionError(f"{path} is damaged: {error}") from None
