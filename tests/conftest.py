@@ -67,3 +67,15 @@ def humanoid_facts() -> dict:
 def humanoid() -> Character:
     """The humanoid of conf/character/humanoid.yaml."""
     return load_character(**character_facts("humanoid"))
+
+
+@pytest.fixture(scope="session")
+def g1() -> Character:
+    """The Unitree G1 of conf/character/g1.yaml."""
+    return load_character(**character_facts("g1"))
+
+
+@pytest.fixture(scope="session")
+def go2() -> Character:
+    """The Unitree Go2 of conf/character/go2.yaml."""
+    return load_character(**character_facts("go2"))

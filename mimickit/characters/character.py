@@ -44,7 +44,8 @@ class Joint:
         dofs: where its degrees of freedom lie in the character's dof vector.
         limits: (low, high) rad per degree of freedom; of a ball joint, per exp-map component.
         kp: P gain [Nm/rad]. kd: D gain [Nm s/rad].
-        torque_limit: greatest torque [Nm] per degree of freedom in control mode `torque`.
+        torque_limit: greatest torque [Nm] per degree of freedom in control mode `torque`, and in
+            all others that heed it (see `Character.effort_limited`).
         armature: rotor inertia [kg m^2].
     """
 
@@ -84,6 +85,10 @@ class Character:
         motion: clip to imitate when none is asked for.
         contact_height: body origin height [m] under which engines without a true contact query
             may count a force as the ground's.
+        effort_limited: whether position drives keep their whole torque, damping included, within
+            `torque_limit`, as motors do; only characters of hinges may.
+        control_hz, sim_hz: the rates [Hz] of control and of simulation that suit its drives, which
+            an engine's configuration starts from.
     """
 
     name: str
@@ -106,6 +111,9 @@ class Character:
     exploration_std: float
     motion: Any
     contact_height: float
+    effort_limited: bool
+    control_hz: float
+    sim_hz: float
 
     @property
     def num_bodies(self) -> int:
@@ -165,6 +173,9 @@ def load_character(
     exploration_std: float,
     motion: Any,
     contact_height: float,
+    effort_limited: bool = False,
+    control_hz: float = 30.0,
+    sim_hz: float = 120.0,
 ) -> Character:
     """Read a character's MJCF file and join it with the facts that MJCF cannot hold.
 
@@ -216,6 +227,9 @@ def load_character(
         exploration_std=float(exploration_std),
         motion=motion,
         contact_height=float(contact_height),
+        effort_limited=bool(effort_limited),
+        control_hz=_number(control_hz, "character.control_hz"),
+        sim_hz=_number(sim_hz, "character.sim_hz"),
     )
     for group, names in groups.items():
         character.body_ids(names, f"character.bodies.{group}")
@@ -373,7 +387,15 @@ def _check_numbers(character: Character) -> None:
             value = getattr(joint, fact)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"character.joints.{joint.name}.{fact} must be >= 0, got {value}")
-    for key in ("default_height", "termination_distance", "exploration_std"):
+    balls = [joint.name for joint in character.joints if joint.kind is JointKind.BALL]
+    if character.effort_limited and balls:
+        raise ConfigError(
+            f"character.effort_limited needs hinges only, and character '{character.name}' has "
+            f"ball joints ({', '.join(balls)})"
+        )
+    for key in (
+        "default_height", "termination_distance", "exploration_std", "control_hz", "sim_hz"
+    ):  # fmt: skip
         value = getattr(character, key)
         if not (math.isfinite(value) and value > 0):
             raise ConfigError(f"character '{character.name}': {key} must be > 0, got {value}")

@@ -163,7 +163,10 @@ class _Reader:
                     f"{self.path}: body '{body}' uses {other}; state its rotation as quat"
                 )
         w, x, y, z = self._floats(element.attrib, "quat", "1 0 0 0", f"body '{body}'")
-        return (x, y, z, w)
+        length = math.sqrt(w * w + x * x + y * y + z * z)
+        if length == 0.0:
+            raise CharacterError(f"{self.path}: the quat of body '{body}' has no direction")
+        return (x / length, y / length, z / length, w / length)
 
     def _floats(
         self, attributes: Mapping[str, str], key: str, default: str, owner: str

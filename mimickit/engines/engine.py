@@ -16,10 +16,11 @@ from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.state import CharacterState
 
 # none    commands have no effect
-# pos     targets [rad] of PD controllers: hinge angles and ball exp maps
+# pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within the
+#         limits where the character is `effort_limited`
 # vel     target velocities [rad/s], tracked with gain kd
 # torque  joint torques [Nm], within the character's limits
-# pd_1d   as pos, for characters of hinges only, the total torque within the limits
+# pd_1d   as pos, for characters of hinges only, always within the limits
 CONTROL_MODES = ("none", "pos", "vel", "torque", "pd_1d")
 
 
@@ -98,7 +99,8 @@ def check_control_mode(mode: str, character: Character) -> None:
     """Refuse a control mode that does not exist or that the character cannot have.
 
     Raises:
-        ConfigError: there is no such mode. IncompatibleParts: pd_1d with ball joints.
+        ConfigError: there is no such mode, or a joint has no torque to drive it with.
+        IncompatibleParts: pd_1d with ball joints.
     """
     if mode not in CONTROL_MODES:
         raise ConfigError(f"engine.control_mode={mode}: choose one of {', '.join(CONTROL_MODES)}")
@@ -108,6 +110,18 @@ def check_control_mode(mode: str, character: Character) -> None:
             f"engine.control_mode=pd_1d needs hinges only, and character '{character.name}' has "
             f"ball joints ({', '.join(balls)}); use engine.control_mode=pos"
         )
+    if limits_effort(character, mode):
+        for joint in character.movable_joints:
+            if not joint.torque_limit > 0:
+                raise ConfigError(
+                    f"character.joints.{joint.name}.torque_limit must be > 0 where drives keep "
+                    f"within it (engine.control_mode={mode}), got {joint.torque_limit}"
+                )
+
+
+def limits_effort(character: Character, mode: str) -> bool:
+    """Whether position drives keep their total torque within the joints' limits."""
+    return mode == "pd_1d" or (mode == "pos" and character.effort_limited)
 
 
 def default_state(character: Character, kinematics: Kinematics, count: int) -> CharacterState:

@@ -4,6 +4,10 @@ Position drives follow one law on every engine: torque = kp * log(q^-1 * target)
 the joint's child frame, the P part recomputed each substep and the D part as joint damping, which
 the implicitfast integrator takes implicitly. Nothing clamps the P part: a saturating clamp on a
 stiff character's drive makes it chatter at 120 Hz.
+
+Motors have limits: drives that keep within them (`limits_effort`) cut that torque, damping and all,
+and take the damping implicitly only while they do not. This is stable while
+kd * sim_dt < 2 * (armature + the inertia of what the joint moves).
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import mujoco
 
 from mimickit.characters import Character, Joint, JointKind
+from mimickit.engines.engine import limits_effort
 from mimickit.errors import CharacterError
 
 FLOOR = "floor"
@@ -32,8 +37,9 @@ def build_model(
         control_mode: see `mimickit.engines.engine.CONTROL_MODES`.
         solver_iterations: most Newton iterations of the contact solver per substep.
         line_search_iterations: most iterations of the line search within each of these.
-        native_drives: whether MuJoCo computes the P part of position drives; if not, there are no
-            such drives, and an engine applies these torques to the dofs itself.
+        native_drives: whether MuJoCo computes the P part of position drives, and all of those that
+            keep within limits; if not, there are no such drives, and an engine applies these
+            torques to the dofs itself.
         force_sensors: whether MuJoCo measures the ground forces: 3 numbers [N] of sensordata for
             each body, in order; if not, an engine sums up the contacts itself.
     """
@@ -55,7 +61,7 @@ def build_model(
     floor.condim = 3
     floor.friction = [1.0, 0.05, 0.05]
     for joint in character.movable_joints:
-        _drive(spec, joint, control_mode, native_drives)
+        _drive(spec, joint, control_mode, limits_effort(character, control_mode), native_drives)
     if force_sensors:
         for body in character.body_names:
             _ground_force_sensor(spec, body)
@@ -74,13 +80,13 @@ def _refused(character: Character, error: ValueError) -> CharacterError:
     return CharacterError(f"MuJoCo cannot use {character.model} (character.model): {reason}")
 
 
-def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str, native: bool) -> None:
+def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str, limited: bool, native: bool) -> None:
     element = spec.joint(joint.name)
-    element.damping[0] = joint.kd if mode == "pos" else 0.0
+    element.damping[0] = joint.kd if mode == "pos" and not limited else 0.0
     # The file's own limit on a joint's drives would clamp the P part, where they are MuJoCo's.
     element.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
     element.actgravcomp = False  # else it would need a drive to act through
-    if mode == "none" or (mode == "pos" and not native):
+    if mode == "none" or (mode in ("pos", "pd_1d") and not native):
         return
     limit = joint.torque_limit
     ball = joint.kind is JointKind.BALL
@@ -98,11 +104,11 @@ def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str, native: bool) -> None:
             target=joint.name,
             gear=gear,
         )
-        if mode == "pos":
-            drive.set_to_position(kp=joint.kp)
-        elif mode == "pd_1d":
+        if limited:
             drive.set_to_position(kp=joint.kp, kv=joint.kd)
             drive.forcerange = [-limit, limit]
+        elif mode == "pos":
+            drive.set_to_position(kp=joint.kp)
         elif mode == "vel":
             drive.set_to_velocity(kv=joint.kd)
         else:

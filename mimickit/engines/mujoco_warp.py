@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mimickit.characters import Character, Kinematics
-from mimickit.engines.engine import check_control_mode, default_state, substeps
+from mimickit.engines.engine import check_control_mode, default_state, limits_effort, substeps
 from mimickit.errors import ConfigError, EngineError
 from mimickit.state import CharacterState
 
@@ -101,7 +101,8 @@ class MujocoWarpEngine:
             num_envs,
             device=wp.device_from_torch(self.device),
             substeps=count,
-            drives=control_mode == "pos",
+            drives=control_mode in ("pos", "pd_1d"),
+            limited=limits_effort(character, control_mode),
             nconmax=self.nconmax,
             njmax=self.njmax,
             start=default_state(character, Kinematics(character), 1),

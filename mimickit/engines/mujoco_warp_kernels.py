@@ -143,6 +143,40 @@ def drive_positions(
 
 
 @wp.kernel
+def drive_hinges_within_limits(
+    qpos: wp.array2d(dtype=float),
+    qvel: wp.array2d(dtype=float),
+    targets: wp.array2d(dtype=float),
+    joint_dofs: wp.array(dtype=int),
+    joint_qpos: wp.array(dtype=int),
+    joint_dof: wp.array(dtype=int),
+    joint_kp: wp.array(dtype=float),
+    joint_kd: wp.array(dtype=float),
+    joint_limit: wp.array(dtype=float),
+    applied: wp.array2d(dtype=float),
+    damping: wp.array2d(dtype=float),
+) -> None:
+    """The drives of hinges, kp * (target - angle) - kd * speed [Nm], cut at +-limit.
+
+    `applied`: as in `drive_positions`. `damping` [N, 6 + D]: MuJoCo's own of the dofs, of each world
+    [Nm s/rad]. MuJoCo must find it zero when it adds up the forces, since `applied` has the
+    damping's. It is set here, between that and the integration, which then takes it implicitly;
+    but not that of a drive at its limit, whose torque no change of speed changes.
+
+    Source: the rule of MuJoCo's own position actuators under its implicitfast integrator.
+    """
+    world, body = wp.tid()
+    if joint_dofs[body] == 0:
+        return
+    dof = joint_dof[body]
+    kd, limit = joint_kd[body], joint_limit[body]
+    error = targets[world, dof] - qpos[world, joint_qpos[body]]
+    torque = joint_kp[body] * error - kd * qvel[world, 6 + dof]
+    applied[world, 6 + dof] = wp.clamp(torque, -limit, limit)
+    damping[world, 6 + dof] = wp.where(wp.abs(torque) < limit, kd, 0.0)
+
+
+@wp.kernel
 def leave_out_upper_corners(
     geom_type: wp.array(dtype=int),
     geom_pos: wp.array2d(dtype=wp.vec3),

@@ -30,6 +30,7 @@ class Worlds:
         device: Warp's.
         substeps: simulation steps per control step.
         drives: whether to compute the P part of position drives.
+        limited: whether these keep their total torque within limits.
         nconmax, njmax: room for contacts and for constraint rows per world.
         start: one character, at rest in the default pose: where worlds that blow up are put.
 
@@ -51,6 +52,7 @@ class Worlds:
         device: wp.Device,
         substeps: int,
         drives: bool,
+        limited: bool,
         nconmax: int,
         njmax: int,
         start: CharacterState,
@@ -93,10 +95,14 @@ class Worlds:
 
         if (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).any():
             self.model.callback.contactfilter = self._filter
-        self._targets = None
+        self._targets = self._damping = None
+        if limited:
+            # Each world's own: a drive at its limit has none.
+            self._damping = wp.zeros((num_envs, model.nv), dtype=float, device=device)
+            self.model.dof_damping = self._damping
         if drives:
             self._targets = wp.zeros_like(self._command)
-            self.model.callback.control = self._drive
+            self.model.callback.control = self._drive_within_limits if limited else self._drive
         elif model.nu:  # MuJoCo's actuators take the commands as they are
             self._targets = self.data.ctrl
 
@@ -134,6 +140,8 @@ class Worlds:
         with wp.ScopedDevice(self._device):
             for _ in range(self._substeps):
                 mjw.step(self.model, self.data)
+                if self._damping is not None:
+                    self._damping.zero_()  # the drives' torques have it in them; see the kernel
 
     def write(self) -> None:
         """Launch the write of `source` to the worlds of `mask`."""
@@ -221,6 +229,26 @@ class Worlds:
             device=self._device,
         )
 
+    def _drive_within_limits(self, model: mjw.Model, data: mjw.Data) -> None:
+        """MuJoCo's control callback, of drives that have limits."""
+        wp.launch(
+            kernels.drive_hinges_within_limits,
+            dim=self._shape,
+            inputs=[
+                data.qpos,
+                data.qvel,
+                self._targets,
+                self._joint_dofs,
+                self._joint_qpos,
+                self._joint_dof,
+                self._joint_kp,
+                self._joint_kd,
+                self._joint_limit,
+            ],
+            outputs=[data.qfrc_applied, self._damping],
+            device=self._device,
+        )
+
     def _put(self, mask: wp.array, state: list[wp.array], verdict: bool) -> None:
         data = self.data
         wp.launch(
@@ -251,17 +279,21 @@ class Worlds:
         """What moves each body, the root's entries unused; see the kernels."""
         count = character.num_bodies
         dofs, start, dof = (np.zeros(count, dtype=np.int32) for _ in range(3))
-        kp, axis = np.zeros(count, dtype=np.float32), np.zeros((count, 3), dtype=np.float32)
+        kp, kd, limit = (np.zeros(count, dtype=np.float32) for _ in range(3))
+        axis = np.zeros((count, 3), dtype=np.float32)
         address = 7
         for joint in character.joints:
             dofs[joint.body], dof[joint.body] = joint.kind.value, joint.dofs.start
-            kp[joint.body], axis[joint.body] = joint.kp, joint.axis
+            kp[joint.body], kd[joint.body] = joint.kp, joint.kd
+            limit[joint.body], axis[joint.body] = joint.torque_limit, joint.axis
             start[joint.body] = address
             address += 4 if joint.kind is JointKind.BALL else joint.kind.value
         self._joint_dofs = wp.array(dofs, dtype=int, device=self._device)
         self._joint_qpos = wp.array(start, dtype=int, device=self._device)
         self._joint_dof = wp.array(dof, dtype=int, device=self._device)
         self._joint_kp = wp.array(kp, dtype=float, device=self._device)
+        self._joint_kd = wp.array(kd, dtype=float, device=self._device)
+        self._joint_limit = wp.array(limit, dtype=float, device=self._device)
         self._joint_axis = wp.array(axis, dtype=wp.vec3, device=self._device)
 
     def _make_state(self, character: Character, device: torch.device) -> CharacterState:

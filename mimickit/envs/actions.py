@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
+from mimickit.engines.engine import limits_effort
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.geometry.quaternion import quat_twist_angle
 from mimickit.state import CharacterState
@@ -71,12 +72,17 @@ class ReferenceActions:
     means the same wherever the reference is. Tracks about twice as closely as absolute targets
     after equally many samples, and needs the reference when the policy runs.
 
+    Drives with torque limits are soft, so that what an angle is worth in torque differs tenfold
+    between their joints. There an action of one asks for `effort_scale` times the limit, at an
+    angle of effort_scale * torque_limit / kp from the reference.
+
     A drive's damping brakes the reference's own motion as well, so a joint trails its target by
     kd / kp seconds (0.1 s on the humanoid). `damping_compensation` moves the target ahead by that
     share of what the damping costs at the reference's velocity; 1 cancels it.
 
     Args:
-        scale: half ranges per unit of action.
+        scale: half ranges per unit of action; of joints whose drives have no torque limits.
+        effort_scale: torque limits per unit of action; of joints whose drives have them.
         damping_compensation: share of the drive's lag to make up for, in [0, 1].
     """
 
@@ -88,6 +94,7 @@ class ReferenceActions:
         control_mode: str,
         device: Optional[torch.device] = None,
         scale: float = 0.3,
+        effort_scale: float = 1.0,
         damping_compensation: float = 1.0,
     ) -> None:
         if control_mode not in ("pos", "pd_1d"):
@@ -95,16 +102,21 @@ class ReferenceActions:
                 f"action=reference asks for poses, and engine.control_mode={control_mode} takes "
                 "none; use control_mode=pos or action=absolute"
             )
-        if not scale > 0:
-            raise ConfigError(f"action.scale must be > 0, got {scale}")
+        for key, value in (("scale", scale), ("effort_scale", effort_scale)):
+            if not value > 0:
+                raise ConfigError(f"action.{key} must be > 0, got {value}")
         if not 0 <= damping_compensation <= 1:
             raise ConfigError(
                 f"action.damping_compensation must be in [0, 1], got {damping_compensation}"
             )
-        low, high = action_bounds(character, control_mode)
+        if limits_effort(character, control_mode):
+            reach = effort_scale * character.per_dof(effort_angles(character))
+        else:
+            low, high = action_bounds(character, control_mode)
+            reach = scale * 0.5 * (high - low)
         lag = [j.kd / j.kp if j.kp > 0 else 0.0 for j in character.joints]  # [s] per joint
-        self.size = len(low)
-        self._reach = torch.tensor(scale * 0.5 * (high - low), dtype=torch.float32, device=device)
+        self.size = len(reach)
+        self._reach = torch.tensor(reach, dtype=torch.float32, device=device)
         self._lag = torch.tensor(
             damping_compensation * character.per_dof(lag), dtype=torch.float32, device=device
         )
@@ -134,12 +146,14 @@ def action_bounds(character: Character, control_mode: str) -> tuple[np.ndarray, 
 
     Positions reach past the joint limits so that a drive can push against them: a ball joint's
     three components to 1.2 of its largest limit either way, a hinge to 1.4 of its half range
-    about its middle (about 0 with `zero_center_action`).
+    about its middle (about 0 with `zero_center_action`), or, where drives have torque limits, to
+    its limits and as far again as asks for all of its torque.
 
-    Source: MimicKit f8d0d70 (mimickit/envs/char_env.py); velocities +-2 pi rad/s, torques the
-    joint's limit, mode none +-1.
+    Source: MimicKit f8d0d70 (mimickit/envs/char_env.py), but for drives with torque limits;
+    velocities +-2 pi rad/s, torques the joint's limit, mode none +-1.
     """
     low, high = np.zeros(character.num_dofs), np.zeros(character.num_dofs)
+    limited, effort = limits_effort(character, control_mode), effort_angles(character)
     for joint in character.movable_joints:
         limits = np.asarray(joint.limits)
         if control_mode in ("pos", "pd_1d"):
@@ -147,9 +161,15 @@ def action_bounds(character: Character, control_mode: str) -> tuple[np.ndarray, 
                 center, half = 0.0, 1.2 * np.abs(limits).max()
             else:
                 center = 0.0 if character.zero_center_action else limits.mean()
-                half = 1.4 * np.abs(limits - center).max()
+                half = np.abs(limits - center).max()
+                half = half + effort[joint.body - 1] if limited else 1.4 * half
         else:
             bound = {"vel": 2.0 * math.pi, "torque": joint.torque_limit, "none": 1.0}
             center, half = 0.0, bound[control_mode]
         low[joint.dofs], high[joint.dofs] = center - half, center + half
     return low, high
+
+
+def effort_angles(character: Character) -> np.ndarray:
+    """How far from its target a joint's drive asks for all of its torque, [J] rad."""
+    return np.array([j.torque_limit / j.kp if j.kp > 0 else 0.0 for j in character.joints])

@@ -156,6 +156,7 @@ def test_humanoid_weighs_what_mimickits_weighs(humanoid):
         (child(joint='<joint name="a"/><joint name="b"/>'), r"'child' has 2 joints \(a, b\)"),
         (child(joint='<joint name="a" type="slide"/>'), "'a' is a slide; use hinge or ball"),
         (child(joint='<joint name="a" pos="0 0 1"/>'), "'a' is not at its body's origin"),
+        (child('quat="0 0 0 0"'), "the quat of body 'child' has no direction"),
         (child('euler="0 0 90"'), "'child' uses euler; state its rotation as quat"),
         ('<body><geom size="1"/></body>', "a body under body #0 has no name"),
     ],

@@ -117,6 +117,12 @@ def small_character(folder, mjcf, joints):
     )
 
 
+@pytest.fixture(params=["humanoid", "g1"])
+def character(request):
+    """Ball joints with drives of any strength, and hinges of motors on bodies turned at rest."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def toy(tmp_path):
     """A heavy base with one ball joint, `neck`, and one hinge, `axle`."""

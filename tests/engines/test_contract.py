@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,9 +115,9 @@ def test_it_starts_in_the_default_pose_at_rest(engine_factory, humanoid):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_written_is_read_back(engine_factory, humanoid, seed):
-    engine = engine_factory(humanoid, 8)
-    state = random_state(humanoid, 8, seed)
+def test_what_is_written_is_read_back(engine_factory, character, seed):
+    engine = engine_factory(character, 8)
+    state = random_state(character, 8, seed)
     engine.write(everyone(engine), state)
     for name in ("root_pos", "root_vel", "root_ang_vel", "dof_vel"):
         torch.testing.assert_close(
@@ -127,24 +128,26 @@ def test_what_is_written_is_read_back(engine_factory, humanoid, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_body_poses_follow_from_what_is_written(engine_factory, humanoid, seed):
+def test_body_poses_follow_from_what_is_written(engine_factory, character, seed):
     """In the character's order: a body or joint out of place would be off by far more."""
-    engine = engine_factory(humanoid, 8)
-    state = random_state(humanoid, 8, seed)
+    engine = engine_factory(character, 8)
+    state = random_state(character, 8, seed)
     engine.write(everyone(engine), state)
-    body_pos, body_rot = Kinematics(humanoid).forward(
+    body_pos, body_rot = Kinematics(character).forward(
         state.root_pos, state.root_rot, state.joint_rot
     )
     torch.testing.assert_close(engine.state.body_pos, body_pos, atol=1e-5, rtol=0)
     assert quat_angle(engine.state.body_rot, body_rot).max() < 1e-5
 
 
-def test_after_a_step_body_poses_belong_to_the_joints_of_the_same_instant(engine_factory, humanoid):
-    engine = engine_factory(humanoid, 4)
-    engine.write(everyone(engine), random_state(humanoid, 4, speed=3.0))
-    run(engine, random_commands(humanoid, 4, 5))
+def test_after_a_step_body_poses_belong_to_the_joints_of_the_same_instant(
+    engine_factory, character
+):
+    engine = engine_factory(character, 4)
+    engine.write(everyone(engine), random_state(character, 4, speed=3.0))
+    run(engine, random_commands(character, 4, 5))
     state = engine.state
-    body_pos, body_rot = Kinematics(humanoid).forward(
+    body_pos, body_rot = Kinematics(character).forward(
         state.root_pos, state.root_rot, state.joint_rot
     )
     torch.testing.assert_close(state.body_pos, body_pos, atol=1e-5, rtol=0)
@@ -224,11 +227,11 @@ def test_a_masked_write_changes_nothing_for_the_others_ever_after(engine_factory
     assert not same(engines[0].state, engines[1].state, mask)
 
 
-def test_a_write_forgets_what_was_before(engine_factory, humanoid, same):
+def test_a_write_forgets_what_was_before(engine_factory, character, same):
     """A world that is reset goes on as a fresh one: no warm start, force or time is left."""
-    state, commands = random_state(humanoid, 2, height=1.0), random_commands(humanoid, 2, 10)
-    fresh, used = engine_factory(humanoid, 2), engine_factory(humanoid, 2)
-    run(used, random_commands(humanoid, 2, 15, seed=1))
+    state, commands = random_state(character, 2, height=1.0), random_commands(character, 2, 10)
+    fresh, used = engine_factory(character, 2), engine_factory(character, 2)
+    run(used, random_commands(character, 2, 15, seed=1))
     for engine in (fresh, used):
         engine.write(everyone(engine), state)
         run(engine, commands)
@@ -329,6 +332,12 @@ def test_position_drives_follow_the_geodesic_law(engine_factory, toy, inertia, s
     torch.testing.assert_close(got, expected, atol=2e-3, rtol=2e-3)
 
 
+@pytest.fixture(params=["pd_1d", "pos"])
+def limited(request, wheels):
+    """A character and a control mode, in which drives keep within 0.25 Nm."""
+    return replace(wheels, effort_limited=request.param == "pos"), request.param
+
+
 def test_velocity_drives_pull_with_kd(engine_factory, toy, inertia):
     """I (v' - v) / dt = kd (command - v')  =>  v' = (I v + dt kd command) / (I + dt kd)."""
     state = toy_state(toy, 8)
@@ -356,23 +365,50 @@ def test_mode_none_ignores_commands_and_does_not_brake(engine_factory, toy):
     torch.testing.assert_close(got, state.dof_vel, atol=1e-3, rtol=1e-3)
 
 
-def test_pd_1d_cuts_the_whole_torque_at_the_limit(engine_factory, wheels, inertia):
+def test_drives_cut_the_whole_torque_at_the_limit(engine_factory, limited, inertia):
     """Both hinges at rest at 0: 3 Nm/rad * 0.01 rad = 0.03 Nm, and 3 * 1 rad cut to 0.25 Nm."""
-    state = at_rest(wheels, 1, 20.0)
-    got = one_step(engine_factory, wheels, "pd_1d", state, torch.tensor([[0.01, 1.0]]))
+    character, mode = limited
+    state = at_rest(character, 1, 20.0)
+    got = one_step(engine_factory, character, mode, state, torch.tensor([[0.01, 1.0]]))
     free = 1e-3 * 0.03 / (inertia + 1e-3 * 0.1)
     torch.testing.assert_close(got[0, 0].item(), free, atol=1e-5, rtol=1e-3)
-    # A saturated drive may or may not keep its damping in the implicit part: 1 %.
-    torch.testing.assert_close(got[0, 1].item(), 1e-3 * 0.25 / inertia, atol=0, rtol=1e-2)
+    # No damping in the implicit part, which would take off 1e-3 * 0.1 / 0.014 = 0.7 %.
+    torch.testing.assert_close(got[0, 1].item(), 1e-3 * 0.25 / inertia, atol=0, rtol=1e-3)
 
 
-def test_pd_1d_counts_the_damping_within_the_limit(engine_factory, wheels, inertia):
+def test_the_damping_counts_within_the_limit(engine_factory, limited, inertia):
     """On target but turning at 20 rad/s: -0.1 * 20 = -2 Nm of braking, cut to -0.25 Nm."""
-    state = at_rest(wheels, 1, 20.0)
+    character, mode = limited
+    state = at_rest(character, 1, 20.0)
     state.dof_vel[0] = 20.0
-    got = one_step(engine_factory, wheels, "pd_1d", state, torch.zeros(1, 2))
+    got = one_step(engine_factory, character, mode, state, torch.zeros(1, 2))
     braked = 20.0 - 1e-3 * 0.25 / inertia
     torch.testing.assert_close(got, torch.full((1, 2), braked), atol=2e-3, rtol=0)
+
+
+def test_a_drive_leaves_its_limit_as_it_came(engine_factory, limited, inertia):
+    """Held at 0.25 Nm for four substeps, then on its way back at 3 * 0.05 = 0.15 Nm at most.
+
+    Whether a drive was at its limit must not count any more in the next substep.
+    """
+    character, mode = limited
+    engine = engine_factory(character, 1, control_mode=mode, control_hz=250.0, sim_hz=1000.0)
+    engine.write(everyone(engine), at_rest(character, 1, 20.0))
+    engine.command(torch.tensor([[1.0, 1.0]]))
+    engine.step()
+    speed = 4e-3 * 0.25 / inertia
+    expected = torch.full((1, 2), speed)
+    torch.testing.assert_close(engine.state.dof_vel, expected, atol=0, rtol=2e-3)
+    angle, speeds = 1e-3 * 0.25 / inertia * 1e-3 * 10, []  # 1 + 2 + 3 + 4 substeps of growing speed
+    for _ in range(4):
+        speed = (inertia * speed + 1e-3 * 3.0 * (0.05 - angle)) / (inertia + 1e-3 * 0.1)
+        angle += 1e-3 * speed
+        speeds.append(speed)
+    engine.command(torch.tensor([[0.05, 0.05]]))
+    engine.step()
+    torch.testing.assert_close(
+        engine.state.dof_vel, torch.full((1, 2), speeds[-1]), atol=1e-4, rtol=2e-3
+    )
 
 
 def test_commands_hold_until_set_again(engine_factory, toy):
@@ -454,10 +490,10 @@ def test_bodies_that_touch_each_other_feel_no_ground(engine_factory, hands):
 # ---------------------------------------------------------------------------------- repetition
 
 
-def test_equal_commands_give_equal_runs(engine_factory, humanoid, same):
-    engines = [engine_factory(humanoid, 8) for _ in range(2)]
+def test_equal_commands_give_equal_runs(engine_factory, character, same):
+    engines = [engine_factory(character, 8) for _ in range(2)]
     for engine in engines:
-        run(engine, random_commands(humanoid, 8, 40))
+        run(engine, random_commands(character, 8, 40))
     assert same(engines[0].state, engines[1].state)
     assert (engines[0].state.contact_force != 0).any()
 
@@ -473,14 +509,14 @@ def test_worlds_do_not_depend_on_their_neighbours(engine_factory, humanoid, same
     assert not same(engines[0].state, engines[1].state, ~equal)
 
 
-def test_a_saved_engine_goes_on_as_it_did(engine_factory, humanoid, same):
-    commands = random_commands(humanoid, 4, 35)
-    original, copy = engine_factory(humanoid, 4), engine_factory(humanoid, 4)
+def test_a_saved_engine_goes_on_as_it_did(engine_factory, character, same):
+    commands = random_commands(character, 4, 35)
+    original, copy = engine_factory(character, 4), engine_factory(character, 4)
     run(original, commands[:20])
     saved = original.state_dict()
     state = original.state.clone()
     run(original, commands[20:])
-    run(copy, random_commands(humanoid, 4, 7, seed=9))  # has its own past
+    run(copy, random_commands(character, 4, 7, seed=9))  # has its own past
     copy.load_state_dict(saved)
     assert same_bits(copy.state, state)
     # Hidden parts as well, in the simulator's own precision: a solver's warm start, for one.
@@ -581,6 +617,16 @@ def test_loading_forgets_a_divergence(engine_factory, humanoid):
 def test_settings_that_cannot_work_are_refused(engine_factory, humanoid, settings, error, message):
     with pytest.raises(error, match=message):
         engine_factory(humanoid, **{"num_envs": 1, **settings})
+
+
+def test_a_limit_of_zero_is_refused_where_drives_keep_within_it(engine_factory, wheels):
+    powerless = replace(wheels.joints[0], torque_limit=0.0)
+    character = replace(wheels, joints=(powerless, wheels.joints[1]), effort_limited=True)
+    with pytest.raises(
+        ConfigError, match=r"character\.joints\.left\.torque_limit must be > 0 where"
+    ):
+        engine_factory(character, 1)
+    engine_factory(character, 1, control_mode="vel")
 
 
 def test_gravity_points_down_for_a_turned_character(engine_factory, humanoid):
