@@ -9,10 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mimickit.launch.doctor import Finding
 
 
 def main() -> int:
@@ -27,7 +23,8 @@ def main() -> int:
         print(f"error: there is no flag {unknown}; known: --json", file=sys.stderr)
         return 1
     try:
-        from mimickit.launch.doctor import PROBLEM, examine
+        from mimickit.findings import PROBLEM, table
+        from mimickit.launch.doctor import examine
     except ModuleNotFoundError as error:  # what even this program cannot do without
         print(f"problem  {error.name} is not installed -> pip install -e .")
         return 1
@@ -37,16 +34,6 @@ def main() -> int:
     else:
         print(table(findings))
     return int(any(one.level == PROBLEM for one in findings))
-
-
-def table(findings: list[Finding]) -> str:
-    """One line per finding, in columns."""
-    width = max(len(one.subject) for one in findings)
-    return "\n".join(
-        f"{one.level:<8} {one.subject:<{width}}  {one.text}"
-        + (f" -> {one.remedy}" if one.remedy else "")
-        for one in findings
-    )
 
 
 if __name__ == "__main__":

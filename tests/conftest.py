@@ -13,6 +13,9 @@ import yaml
 from mimickit.characters import Character, load_character
 
 ROOT = Path(__file__).resolve().parents[1]
+CHARACTERS = sorted(
+    p.stem for p in (ROOT / "conf" / "character").glob("*.yaml") if p.stem != "base"
+)
 ENGINES = {"mujoco": "mujoco", "mujoco_warp": "mujoco_warp", "newton": "newton"}
 
 # Examples are the same in every run: a test that fails today fails tomorrow as well.

@@ -18,15 +18,12 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mimickit.errors import ConfigError, MimicKitError
+from mimickit.findings import NOTE, OK, PROBLEM, Finding
 from mimickit.launch.app import base_config
 from mimickit.launch.checks import check_config
 from mimickit.launch.composing import plain, register
 from mimickit.launch.cuda import CudaDriver, cuda_driver, cuda_obstacle, torch_build
 from mimickit.launch.machine import (
-    NOTE,
-    OK,
-    PROBLEM,
-    Finding,
     check_cuda,
     check_drawing,
     check_packages,

@@ -16,10 +16,10 @@ from typing import Any, Optional
 
 from packaging.requirements import Requirement
 
+from mimickit.findings import NOTE, OK, PROBLEM, Finding
 from mimickit.launch.cuda import CudaDriver, shown
 from mimickit.launch.packages import BASE, is_pinned
 
-OK, NOTE, PROBLEM = "ok", "note", "problem"
 OLDEST_PYTHON = (3, 11)  # of MuJoCo 4.0's wheels
 UPDATE_DRIVER = "update NVIDIA's driver to R580 or newer (CUDA 13)"
 CUDA_BUILD = 'pip install --force-reinstall -e ".[gpu]", from an index with CUDA builds of torch'
@@ -37,23 +37,6 @@ with mujoco.Renderer(model, 16, 16) as renderer:
 """
 # First use of MuJoCo Warp, humanoid. Source: measured on an H200 and on one CPU core.
 COMPILING = {"cubin": "about 70 s", "o": "about 30 s"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's.
-
-    Attributes:
-        level: `ok`, `note` or `problem`; a problem would stop the run.
-        subject: what was looked at, in a word.
-        text: what is there.
-        remedy: what to do about it, if anything.
-    """
-
-    level: str
-    subject: str
-    text: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from mimickit.errors import RunError
+from mimickit.findings import NOTE, OK, PROBLEM, Finding
 from mimickit.launch import doctor, machine
 from mimickit.launch.cuda import CudaDevice, CudaDriver
 from mimickit.launch.doctor import Plan
-from mimickit.launch.machine import NOTE, OK, PROBLEM, Finding, Processors
+from mimickit.launch.machine import Processors
 from mimickit.launch.packages import BASE, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
