@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
 from mimickit.characters import Character
 from mimickit.errors import MotionError, UnknownName, unknown_name_message
-from mimickit.motions.clip import Clip
+from mimickit.motions.clip import FORMAT, Clip, load_clip
 from mimickit.motions.importers.amass import read_amass, recognise_amass
 from mimickit.motions.importers.any4hdmi import dataset_files, read_any4hdmi, recognise_any4hdmi
 from mimickit.motions.importers.asap import read_asap, recognise_asap
@@ -42,7 +42,22 @@ class Format:
     read: Callable[[Content, Character, ImportOptions], list[Clip]]
 
 
+def _recognise_clip(content: Content) -> Optional[str]:
+    """Why the content is one of this package's clips; None if it is not."""
+    ours = content.kind == "npz" and str(content.value.get("format")) == FORMAT
+    return "this package's own clip" if ours else None
+
+
+def _read_clip(content: Content, character: Character, options: ImportOptions) -> list[Clip]:
+    """One of our own clips, for exporting it; `options` may rename it or say that it loops."""
+    clip = load_clip(content.path)
+    clip.joint_rot_for(character)  # or it says why it is not the character's
+    loop = clip.loop if options.loop is None else options.loop
+    return [replace(clip, name=options.name or clip.name, loop=loop)]
+
+
 FORMATS: dict[str, Format] = {
+    "clip": Format(_recognise_clip, _read_clip),
     "mimickit": Format(recognise_mimickit, import_mimickit),
     "deepmimic": Format(recognise_deepmimic, import_deepmimic),
     "motion_imitation": Format(recognise_motion_imitation, read_motion_imitation),
