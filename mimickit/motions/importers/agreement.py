@@ -104,10 +104,10 @@ def standing(
         tilt > _TILTED for label, tilt in tilts.items() if label != upright[0]
     ):
         return upright[0], f"{upright[0]}, because it keeps the root upright (median tilt: {told})"
-    slides = {label: _sliding(character, readings[label]) for label in upright}
+    slides = {label: _sliding(character, pose) for label, pose in readings.items()}
     told += "; feet slide " + ", ".join(f"{la} {100 * s:.0f} cm" for la, s in slides.items())
-    best = min(slides, key=lambda label: slides[label], default="")
-    travelled = upright and _travel(readings[best]) > _TRAVEL
+    best = min(slides, key=lambda label: slides[label])
+    travelled = best in upright and _travel(readings[best]) > _TRAVEL
     if travelled and all(s > _SLIDING * slides[best] for la, s in slides.items() if la != best):
         return best, f"{best}, because the feet hold the ground (median tilt: {told})"
     raise MotionError(
