@@ -50,8 +50,8 @@ class Preset:
     Attributes:
         scale: metres per unit.
         joints: the actor's joints by what they move.
-        tpose_first: the first frame is a T-pose, to be left out. Otherwise joints at rest have their
-            bones along x, and the T-pose is that of `_bones_along_x`.
+        tpose_first: the first frame is a T-pose, to be left out. Otherwise all bones lie along x at
+            rest, and the T-pose is that of `_bones_along_x`.
     """
 
     scale: float
@@ -150,8 +150,8 @@ def read_bvh(content: Content, character: Character, options: ImportOptions) -> 
     legs = _leg_length(actor, joints) * preset.scale
     if not _LEG_LENGTH[0] < legs < _LEG_LENGTH[1]:
         raise MotionError(
-            f"{path}: with preset {name} its legs are {legs:.2f} m long; the file's lengths are not "
-            "those of that source"
+            f"{path}: with preset {name} its legs are {legs:.2f} m long; the file's lengths are "
+            "not those of that source"
         )
     scale = _character_leg(character, parts) / legs
     root_pos = (scale * pos[:, 0]).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
@@ -110,8 +111,9 @@ def _read_npy(path: Path, data: bytes) -> Any:
 def _read_torch(path: Path, data: bytes) -> Any:
     """What `torch.save` saved, tensors as arrays; enums of ProtoMotions' states as their values."""
     states = _state_enums(data)
+    allowed = torch.serialization.safe_globals(states) if states else contextlib.nullcontext()
     try:
-        with torch.serialization.safe_globals(states):
+        with allowed:
             saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
@@ -130,6 +132,8 @@ def _read_torch(path: Path, data: bytes) -> Any:
 
 def _state_enums(data: bytes) -> list[Any]:
     """Stand-ins for the state enum that some .motion files hold beside their tensors."""
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
+        return []
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):

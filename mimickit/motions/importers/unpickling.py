@@ -89,11 +89,15 @@ class _Refused(Exception):
     """A pickle asks for a global that a clip has no use for."""
 
 
-# The pickle module's own Python class, because joblib puts raw arrays between opcodes.
-class _Unpickler(pickle._Unpickler):
+# The pickle module's own Python class, because joblib puts raw arrays between opcodes. Its typing
+# stubs lack it.
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _Unpickler(_PythonUnpickler):
     """Resolves nothing but our own stand-ins for numpy's constructors and a few names."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 (the base class has it so)
+    dispatch = dict(_PythonUnpickler.dispatch)  # noqa: RUF012 (the base class has it so)
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -116,7 +120,7 @@ class _Unpickler(pickle._Unpickler):
 
     def load_build(self) -> None:
         """Set an object's state; one of joblib's arrays then follows as raw bytes."""
-        pickle._Unpickler.load_build(self)
+        super().load_build()
         if isinstance(self.stack[-1], _JoblibArray):
             self.stack[-1] = self.stack[-1].read(self._file)
 
