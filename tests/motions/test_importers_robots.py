@@ -113,6 +113,7 @@ def test_23_joints_may_be_either_of_two_robots_and_are_asked_for(tmp_path, g1):
     )
     wrists = [names.index(name) for name in names if "wrist" in name]
     assert not dofs[:, wrists].any()
+    assert "not in the file and at zero: left_wrist_roll_joint, " in clip.provenance["notes"]
 
 
 def test_a_count_of_joints_that_fits_no_order_is_refused(tmp_path, g1):
@@ -316,6 +317,13 @@ def test_gmr_bodies_in_another_order_of_names_are_found_by_name(tmp_path, g1):
     content["local_body_pos"] = content["local_body_pos"][:, ::-1]
     content["link_body_list"] = content["link_body_list"][::-1]
     assert read_one(write_pickle(tmp_path / "a.pkl", content), g1).num_frames == FRAMES
+
+
+def test_gmr_with_more_bodies_than_names_is_refused(tmp_path, g1):
+    content = gmr_content(g1, NO_WRISTS)
+    content["link_body_list"] = content["link_body_list"][:-1]
+    with pytest.raises(MotionError, match="names 29 bodies, local_body_pos has 30"):
+        read_one(write_pickle(tmp_path / "a.pkl", content), g1)
 
 
 def asap_content(g1, joints, **changes):

@@ -14,6 +14,7 @@ from typing import Optional
 import numpy as np
 
 from mimickit.characters import Character
+from mimickit.errors import MotionError
 from mimickit.motions.clip import Clip
 from mimickit.motions.importers.agreement import agreeing, standing
 from mimickit.motions.importers.content import Content
@@ -59,8 +60,13 @@ def read_gmr(content: Content, character: Character, options: ImportOptions) -> 
             for label, pose in readings.items()
         }
         names = value.get("link_body_list")
+        if names is not None and len(names) != body_pos.shape[1]:
+            raise MotionError(
+                f"{path}: link_body_list names {len(names)} bodies, local_body_pos has "
+                f"{body_pos.shape[1]}"
+            )
         label, note = agreeing(
-            path, character, at_origin, body_pos, options.tolerance, "joints", names
+            path, character, at_origin, body_pos, options.tolerance, "joints (--joints)", names
         )
     elif len(readings) == 1:
         label = next(iter(readings))

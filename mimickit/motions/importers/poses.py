@@ -100,11 +100,17 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Pose:
-    """A character through a clip: root_pos [T, 3] m, root_rot [T, 4], joint_rot [T, J, 4]."""
+    """A character through a clip.
+
+    Attributes:
+        root_pos: [T, 3] m. root_rot: [T, 4]. joint_rot: [T, J, 4].
+        left_out: joints that the file does not have; they are at zero.
+    """
 
     root_pos: np.ndarray
     root_rot: np.ndarray
     joint_rot: np.ndarray
+    left_out: tuple[str, ...] = ()
 
 
 def pose_from_dofs(
@@ -123,7 +129,8 @@ def pose_from_dofs(
         all_dofs[:, own[name]] = dofs[:, column : column + width]
         column += width
     kinematics = Kinematics(character, dtype=torch.float64)
-    return Pose(root_pos, root_rot, kinematics.dof_to_rot(torch.from_numpy(all_dofs)).numpy())
+    joint_rot = kinematics.dof_to_rot(torch.from_numpy(all_dofs)).numpy()
+    return Pose(root_pos, root_rot, joint_rot, tuple(name for name in own if name not in joints))
 
 
 def joint_orders(
@@ -199,6 +206,8 @@ def make_clip(
             f"{content.path} does not state its frame rate; say it with fps (--fps 30)"
         )
     movable = character.movable_joints
+    if pose.left_out:
+        notes = [*notes, f"not in the file and at zero: {', '.join(pose.left_out)}"]
     try:
         return Clip(
             name=options.name or name or content.path.stem,
