@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
+SHOWN = 6  # names in one finding
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,10 @@ def table(findings: Sequence[Finding]) -> str:
         + (f" -> {one.remedy}" if one.remedy else "")
         for one in findings
     )
+
+
+def shown(names: Iterable[str]) -> str:
+    """The first few names, and how many there are beyond."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

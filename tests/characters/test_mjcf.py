@@ -125,6 +125,38 @@ def test_defaults_are_inherited_as_mujoco_does(write, attributes, joint, armatur
     assert tuple(model.jnt_range[1]) == (limits or (0, 0))
 
 
+def test_includes_are_read_as_mujoco_does(write, tmp_path):
+    """Bodies and defaults of other files, in files within files, relative to the main one."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "settings.xml").write_text(
+        '<mujocoinclude><compiler angle="radian"/><include file="parts/more.xml"/></mujocoinclude>'
+    )
+    (tmp_path / "parts" / "more.xml").write_text(
+        '<mujoco><default><joint armature="0.3" range="-1 2"/></default></mujoco>'
+    )
+    (tmp_path / "arm.xml").write_text(
+        '<mujocoinclude><body name="arm"><joint name="arm"/><geom size="0.1"/></body>'
+        "</mujocoinclude>"
+    )
+    head = '<compiler autolimits="true"/><include file="settings.xml"/>'
+    path = write('<include file="arm.xml"/>' + child(joint='<joint name="other"/>'), head)
+    tree = read_tree(path)
+    assert [body.name for body in tree] == ["root", "arm", "child"]
+    assert (tree[1].joint.armature, tree[1].joint.limits) == (0.3, (-1.0, 2.0))
+    mujoco = pytest.importorskip("mujoco")
+    model = mujoco.MjModel.from_xml_path(str(path))
+    assert model.dof_armature[6] == 0.3
+    assert tuple(model.jnt_range[1]) == (-1.0, 2.0)
+
+
+def test_missing_or_repeated_includes_are_named(write, tmp_path):
+    with pytest.raises(CharacterError, match=r"there is no character file .*legs\.xml"):
+        read_tree(write('<include file="legs.xml"/>'))
+    (tmp_path / "legs.xml").write_text("<mujocoinclude/>")
+    with pytest.raises(CharacterError, match=r"model\.xml includes .*legs\.xml more than once"):
+        read_tree(write('<include file="legs.xml"/>' * 2))
+
+
 def test_humanoid_tree_is_the_one_that_mujoco_compiles(humanoid):
     mujoco = pytest.importorskip("mujoco")
     model = mujoco.MjModel.from_xml_path(str(humanoid.model))

@@ -65,10 +65,15 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["walk", ["backflip", "run"]], ids=["one clip", "two clips"])
+@pytest.fixture(
+    params=[("walk", "weights"), (["backflip", "run"], "weights"), (["walk", "kick"], "adaptive")],
+    ids=["one clip", "two clips", "adaptive"],
+)
 def env(request, humanoid):
-    actions = AbsoluteActions if request.param == "walk" else ReferenceActions
-    task = make_task(humanoid, request.param, NUM_ENVS, tracking_error=True, phase=2)
+    motion, mode = request.param
+    actions = AbsoluteActions if motion == "walk" else ReferenceActions
+    sampling = {"mode": mode}
+    task = make_task(humanoid, motion, NUM_ENVS, tracking_error=True, phase=2, sampling=sampling)
     return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"))
 
 

@@ -8,6 +8,7 @@ data/characters/humanoid3d.txt.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -136,6 +137,21 @@ def read_deepmimic(path: Union[str, Path], name: str = "", fps: Optional[float] 
         )
     except MotionError as error:
         raise MotionError(f"{path}: {error}") from None
+
+
+def find_pybullet_motions() -> Path:
+    """The folder of the clips that the PyPI package pybullet ships.
+
+    Raises:
+        MotionError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("pybullet_data")
+    if spec is None or not spec.submodule_search_locations:
+        raise MotionError(
+            "the source clips are not here: there is no package 'pybullet_data'; "
+            "`pip install pybullet` brings it"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "data" / "motions"
 
 
 def _parse(path: Path, data: bytes) -> tuple[bool, np.ndarray]:
