@@ -233,7 +233,7 @@ def read_content(path: Path) -> dict[str, Any]:
     Raises:
         MotionError: the file is missing, truncated, not a clip, altered, or too new.
     """
-    content = _read_members(path, read_bytes(path))
+    content = read_members(path, read_bytes(path))
     if "format" not in content or str(content["format"]) != FORMAT:
         raise MotionError(
             f"{path} is not a motion clip of this package (it holds: "
@@ -334,13 +334,29 @@ def source_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read_members(path: Path, data: bytes) -> dict[str, Any]:
+def read_members(path: Path, data: bytes, skip_pickled: bool = False) -> dict[str, Any]:
+    """The arrays of an .npz file by name; nothing is unpickled.
+
+    Args:
+        path: for messages. data: the file's bytes.
+        skip_pickled: leave out members that only unpickling would give, instead of refusing.
+
+    Raises:
+        MotionError: the file is no .npz, is damaged, or holds pickled objects.
+    """
     if not zipfile.is_zipfile(io.BytesIO(data)):
         wrong = "is truncated" if data.startswith(b"PK") else "is not an .npz file"
         raise MotionError(f"{path} {wrong}")
+    content: dict[str, Any] = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key]) for key in archive.files}
+            for key in archive.files:
+                try:
+                    content[key] = np.asarray(archive[key])
+                except ValueError as error:
+                    if not (skip_pickled and "allow_pickle" in str(error)):
+                        raise
+        return content
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise MotionError(f"{path} holds pickled objects, which are not read") from None
