@@ -6,7 +6,6 @@ Legend: T frames, J joints, D dofs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import mink
 import mujoco
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.motions.retargeting.parts import Parts
+from mimickit.motions.retargeting.poses import LIMIT_MARGIN, Pose
 from mimickit.motions.retargeting.targets import Targets
 
-LIMIT_MARGIN = 1e-4  # [rad] poses keep this far from joint limits, so that rounding crosses none
-ITERATIONS = 30  # at most, per frame
-SETTLED = 1e-4  # [m or rad] a frame is solved when no coordinate moves farther in an iteration
+ITERATIONS = 12  # at most, per frame
+SETTLED = 1e-3  # [m or rad] a frame is solved when no coordinate moves farther in an iteration
 SOLVER = "daqp"
 
 # What a metre and a radian of error cost, per part. Feet first: contact is what physics notices.
@@ -39,23 +38,6 @@ STANDING = (40.0, 4.0)  # what a foot on the ground costs instead
 MOVE_COST = 0.01  # of a joint's motion between two frames [1/rad^2]
 REST_COST = 0.05  # of a radian away from the posture asked for
 DAMPING = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Pose:
-    """Poses of a character through T frames; all float64.
-
-    Attributes:
-        root_pos: [T, 3] m. root_rot: [T, 4]. dof_pos: [T, D] rad.
-    """
-
-    root_pos: Tensor
-    root_rot: Tensor
-    dof_pos: Tensor
-
-    def frames(self, which: slice) -> Pose:
-        """The poses of some frames only."""
-        return Pose(self.root_pos[which], self.root_rot[which], self.dof_pos[which])
 
 
 def solve(targets: Targets, parts: Parts) -> Pose:

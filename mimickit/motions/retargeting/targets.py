@@ -35,8 +35,10 @@ from mimickit.motions.measures import GRAVITY, Trace, flights, slip_speed, trace
 from mimickit.motions.retargeting.parts import SIDES, Parts, descendants
 
 FEET = ("left_foot", "right_foot")
+HANDS = ("left_hand", "right_hand")
 TOUCH_HEIGHT = 0.03  # [m] a foot that is lower, and slower than the next, stands on the ground
 TOUCH_SPEED = 0.4  # [m/s] of the lowest point of the foot
+REACH_HEIGHT = 0.15  # [m] a hand that comes this close to the ground is led to its height over it
 FADE_TIME = 0.1  # [s] within which what is done to a standing foot fades from one that does not
 FLAT_TILT = (math.radians(6.0), math.radians(15.0))  # up to the first, a standing sole is laid flat
 FLIGHT_TIME = 0.1  # [s] shorter flights are taken for a slip of the recording
@@ -69,6 +71,12 @@ class Targets:
     scale: float
     lowest: Tensor
     stands: dict[str, Tensor]
+
+    def raised(self, lift: Tensor) -> Targets:
+        """All but the feet higher by lift [T] m."""
+        up = lift[:, None] * torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+        raised = {p: t if p in FEET else Target(t.pos + up, t.rot) for p, t in self.parts.items()}
+        return replace(self, parts=raised)
 
     def frames(self, which: slice) -> Targets:
         """The targets of some frames only."""
@@ -141,6 +149,11 @@ def make_targets(clip: Clip, source: Parts, target: Parts) -> Targets:
         high = scale * (_height(seen, source, foot) + gaps[foot]).clamp_min(0.0) + lift
         place[:, 2] += high - _rigid_height(to_pose, target, foot, place, turns[foot])
         origins[foot] = place
+    for hand in (part for part in HANDS if part in origins):
+        high = (scale * _height(seen, source, hand)).clamp_min(0.0)
+        low = _rigid_height(to_pose, target, hand, origins[hand], turns[hand])
+        near = (1.0 - high / REACH_HEIGHT).clamp_min(0.0)
+        origins[hand][:, 2] += torch.maximum(near * (high - low), -low)
     low = scale * (seen.lowest + raised).clamp_min(0.0) + lift
     return Targets({p: Target(origins[p], rot[p]) for p in rot}, scale, low, shares)
 
@@ -220,9 +233,9 @@ def _t_pose(parts: Parts) -> _TPose:
     return _TPose(pos, rot, hips, floor, shapes)
 
 
-def _height(seen: Trace, parts: Parts, foot: str) -> Tensor:
-    """Height [T] m of the lowest point of a foot and its toes."""
-    return seen.body_heights[:, descendants(parts.character, parts.bodies[foot])].amin(-1)
+def _height(seen: Trace, parts: Parts, part: str) -> Tensor:
+    """Height [T] m of the lowest point of a part and what hangs on it."""
+    return seen.body_heights[:, descendants(parts.character, parts.bodies[part])].amin(-1)
 
 
 def _stands(seen: Trace, parts: Parts, foot: str) -> Tensor:
@@ -272,9 +285,9 @@ def _flattened(turn: Tensor, share: Tensor) -> Tensor:
     )
 
 
-def _rigid_height(pose: _TPose, parts: Parts, foot: str, place: Tensor, turn: Tensor) -> Tensor:
-    """Height [T] m of the lowest point of a foot at `place` [T, 3] m, turned by `turn` [T, 4]."""
-    body = parts.bodies[foot]
+def _rigid_height(pose: _TPose, parts: Parts, part: str, place: Tensor, turn: Tensor) -> Tensor:
+    """Height [T] m of the lowest point of a part at `place` [T, 3] m, turned by `turn` [T, 4]."""
+    body = parts.bodies[part]
     bodies = descendants(parts.character, body)
     frames = len(place)
     pos = torch.zeros(frames, len(pose.pos), 3, dtype=torch.float64)
