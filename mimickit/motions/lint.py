@@ -39,6 +39,7 @@ from mimickit.motions.measures import (
 
 AIR = 0.03  # [m] a character whose lowest point is higher than this is off the ground
 SHORTEST_FLIGHT = 0.2  # [s] shorter ones say too little about gravity
+HOVERING = 2.0  # [m/s^2] what falls with less in the air floats, rather than at a wrong rate
 FALL_WINDOW = 0.1  # [s] to either side: how long a fall is watched
 JUMP_ACCELERATION = 250.0  # [rad/s^2] below it, a step faster than its neighbours is no jump
 ROOT_JUMP_ACCELERATION = 50.0  # [m/s^2] likewise, of the root
@@ -78,7 +79,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "hinge_limit": Threshold(0.01, 0.35, "rad", "a hinge is beyond its limit by"),
     "ball_limit": Threshold(0.05, 0.7, "rad", "a ball joint is beyond its limit by"),
     "penetration": Threshold(0.02, 0.10, "m", "the character is in the ground by"),
-    "floating": Threshold(0.02, 0.10, "m", "it never comes nearer to the ground than"),
+    "floating": Threshold(0.02, 0.10, "m", "it floats above the ground by"),
     "contact": Threshold(0.0, 0.02, "m", "a body that may not touch the ground is in it by"),
     "skating": Threshold(0.4, 1.2, "m/s", "feet that stand slide with"),
     "gravity": Threshold(1.25, 2.2, "", "in flight it falls with another acceleration by a factor"),
@@ -279,14 +280,13 @@ def _check_limits(report: Report, seen: Trace) -> None:
 
 
 def _check_ground(report: Report, seen: Trace) -> None:
-    """Penetration, floating, forbidden contact and foot skating."""
+    """Penetration, forbidden contact and foot skating."""
     names = seen.character.body_names
     frame, body = _place(-seen.body_heights)
     deep = penetration(seen)
     share = float((deep > THRESHOLDS["penetration"].warning).double().mean())
     where = f" ({names[body]}, frame {frame}; {share:.0%} of the frames)"
     report.measure("penetration", float(deep.max()), where)
-    report.measure("floating", max(0.0, float(seen.lowest.min())))
     allowed = report.source.may_touch_ground
     allowed = seen.character.may_touch_ground if allowed is None else allowed
     if allowed:  # an empty list allows all
@@ -302,23 +302,27 @@ def _check_ground(report: Report, seen: Trace) -> None:
 def _check_gravity(report: Report, seen: Trace) -> None:
     """Whether the centre of mass falls as things fall; if not, time or height is wrong.
 
-    A clip whose rate is stated k times too high falls with k^2 g.
+    A clip whose rate is stated k times too high falls with k^2 g. What does not fall floats.
     """
     fps = seen.clip.fps
     height = center_of_mass(seen)[:, 2]
     fits = []  # factor and what to say of it, per flight
+    floats = [(max(0.0, float(seen.lowest.min())), " throughout")]  # height, and where
     for first, last in flights(seen, AIR):
         if last - first < max(4, round(SHORTEST_FLIGHT * fps)):
             continue
         fitted, error = free_fall(height[first : last + 1], fps)
         # As near to gravity as two standard errors allow.
         near = float(np.clip(GRAVITY, fitted - 2.0 * error, fitted + 2.0 * error))
-        factor = max(near / GRAVITY, GRAVITY / max(near, 0.01))
-        told = f": {fitted:.1f} m/s^2 in frames {first} to {last}"
-        if fitted > 0.0:
-            right = fps * (GRAVITY / fitted) ** 0.5
-            told += f"; right at {right:.0f} fps, the clip states {fps:g}, or it floats"
-        fits.append((factor, told))
+        told = f"{fitted:.1f} m/s^2 in frames {first} to {last}"
+        if near < HOVERING:
+            height_above = float(seen.lowest[first : last + 1].median())
+            floats.append((height_above, f", falling with {told}"))
+            continue
+        right = fps * (GRAVITY / near) ** 0.5
+        told += f"; right at {right:.0f} fps, the clip states {fps:g}, or it floats"
+        fits.append((max(near / GRAVITY, GRAVITY / near), f": {told}"))
+    report.measure("floating", *max(floats))
     if fits:
         report.measure("gravity", *max(fits))
     reach = max(2, round(FALL_WINDOW * fps))

@@ -118,6 +118,16 @@ def test_the_rate_that_would_be_right_is_said(report_of):
     assert "39.3 m/s^2 in frames 49 to 74; right at 60 fps, the clip states 120" in found.message
 
 
+def test_what_does_not_fall_floats_and_is_placed(report_of):
+    kick = shipped("kick")
+    report = report_of(moved(kick, 2, 0.06, slice(20, 36)))
+    assert "gravity" not in report.figures
+    assert 0.05 < report.figures["floating"] < 0.09
+    (found,) = (found for found in report.findings if found.check == "floating")
+    assert found.severity == Severity.WARNING
+    assert "in frames 20 to 35" in found.message
+
+
 def test_a_jump_is_placed_and_named(report_of):
     report = report_of(turned(shipped("walk"), "neck", 0.6, slice(20, None)))
     (found,) = (found for found in report.findings if found.check == "jump")
