@@ -7,6 +7,7 @@ from typing import Any, Optional, Protocol
 import torch
 from torch import Tensor
 
+from mimickit.motions.library import MotionLibrary
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 
@@ -23,12 +24,14 @@ class Task(Protocol):
         clips: [N] index of what each env is at, for per-clip figures.
         clip_names: their names.
         generator: draws the episodes; whoever wants the same ones again reseeds it.
+        library: the clips that it plays, for other environments on the same device.
     """
 
     groups: dict[str, GroupSpec]
     episode_length_s: float
     provides: frozenset[str]
     clip_names: list[str]
+    library: MotionLibrary
 
     @property
     def generator(self) -> torch.Generator: ...
