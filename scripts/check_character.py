@@ -19,9 +19,7 @@ def main() -> int:
     """Print the findings and the draft; 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("Usage")[0])
     parser.add_argument("robot", type=Path, help="MJCF file")
-    parser.add_argument(
-        "--name", help="of the character; else that of the file
-    )
+    parser.add_argument("--name", help="of the character; that of the file if not given")
     parser.add_argument("--write", type=Path, metavar="FILE.yaml", help="save the draft there")
     arguments = parser.parse_args()
 

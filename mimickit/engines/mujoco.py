@@ -80,9 +80,11 @@ class MujocoEngine:
         self.device = torch.device("cpu")
         self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
         self._batch = Batch(self.model, num_envs, nthread=threads)
-        # Nothing that MuJoCo derives from a new state is needed: our own kinematics give body poses
-        # for less than its position stage costs, and ground forces are those of the last substep.
+        # After a step nothing that MuJoCo derives from the new state is needed: our own kinematics
+        # give the body poses of all worlds for less than its position stage costs, and ground
+        # forces are those of the last substep. Of the few worlds of a write it costs less.
         self._no_stage = mujoco.mjtStage.mjSTAGE_NONE
+        self._position_stage = mujoco.mjtStage.mjSTAGE_POS
         self._bad = [
             int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}"))
             for what in ("QPOS", "QVEL", "QACC", "CTRL")
@@ -90,8 +92,12 @@ class MujocoEngine:
 
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
+        # The same memory for numpy: a tensor's `numpy()` costs more than most uses of it.
+        self._arrays = {name: tensor.numpy() for name, tensor in vars(self.state).items()}
+        self._has_diverged = self.diverged.numpy()
         self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
         self._sensors = self._batch.bind("sensordata")
+        self._body_pos, self._body_rot = self._batch.bind("xpos"), self._batch.bind("xquat")
         self._index_joints()
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
         self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
@@ -108,14 +114,13 @@ class MujocoEngine:
         # MuJoCo counts bad numbers, a command's included, and puts such worlds at rest somewhere
         # within the step; a reset clears its counters.
         warnings = self._batch.warning[..., 1]
-        self.diverged.zero_()
+        self._has_diverged[:] = False
         if warnings.any():
             blown_up = warnings[:, self._bad].any(-1).nonzero()[0]
             self._batch.reset(blown_up, stage=self._no_stage)
-            self.diverged.numpy()[blown_up] = True
+            self._has_diverged[blown_up] = True
         self._refresh()
-        contacts = self._sensors.reshape(self.num_envs, -1, 3)
-        np.copyto(self.state.contact_force.numpy(), contacts, casting="same_kind")
+        self._arrays["contact_force"][:] = self._sensors.reshape(self.num_envs, -1, 3)
 
     def write(self, mask: Tensor, state: CharacterState) -> None:
         rows = mask.numpy().nonzero()[0]
@@ -144,14 +149,12 @@ class MujocoEngine:
         for name, values in zip(
             _WRITTEN, (root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel)
         ):
-            getattr(self.state, name).numpy()[rows] = values
-        body_pos, body_rot = self._kinematics.forward(
-            torch.from_numpy(root_pos), turn, torch.from_numpy(joint_rot)
-        )
-        self.state.body_pos.numpy()[rows] = body_pos.numpy()
-        self.state.body_rot.numpy()[rows] = body_rot.numpy()
-        self.state.contact_force.numpy()[rows] = 0.0
-        self.diverged.numpy()[rows] = False
+            self._arrays[name][rows] = values
+        self._batch.forward(rows, stage=self._position_stage)
+        self._arrays["body_pos"][rows] = self._body_pos[rows, 1:]  # the first is the world's
+        self._arrays["body_rot"][rows] = self._body_rot[rows, 1:][..., _XYZW]
+        self._arrays["contact_force"][rows] = 0.0
+        self._has_diverged[rows] = False
 
     def state_dict(self) -> dict[str, Any]:
         worlds = {name: torch.from_numpy(field.copy()) for name, field in self._fields.items()}
@@ -186,17 +189,16 @@ class MujocoEngine:
 
     def _refresh(self) -> None:
         """Copy poses and velocities of all worlds into `state`, in its conventions."""
-        state = self.state
+        state, arrays = self.state, self._arrays
         qpos, qvel = self._fields["qpos"], self._fields["qvel"]
-        state.root_pos.numpy()[:] = qpos[:, :3]
-        state.root_rot.numpy()[:] = qpos[:, 3:7][:, _XYZW]
-        state.root_vel.numpy()[:] = qvel[:, :3]
+        arrays["root_pos"][:] = qpos[:, :3]
+        arrays["root_rot"][:] = qpos[:, 3:7][:, _XYZW]
+        arrays["root_vel"][:] = qvel[:, :3]
         spin = torch.from_numpy(qvel[:, 3:6].astype(np.float32))
         state.root_ang_vel.copy_(quat_rotate(state.root_rot, spin))
-        state.dof_vel.numpy()[:] = qvel[:, 6:]
-        joint_rot = state.joint_rot.numpy()
-        joint_rot[:, self._ball_joint] = qpos[:, self._ball_qpos]
-        self._set_hinges(joint_rot, qpos[:, self._hinge_qpos])
+        arrays["dof_vel"][:] = qvel[:, 6:]
+        arrays["joint_rot"][:, self._ball_joint] = qpos[:, self._ball_qpos]
+        self._set_hinges(arrays["joint_rot"], qpos[:, self._hinge_qpos])
         body_pos, body_rot = self._kinematics.forward(
             state.root_pos, state.root_rot, state.joint_rot
         )

@@ -19,6 +19,7 @@ from mimickit.engines.mujoco_draft import (
     Drive,
     config_text,
     drive_of,
+    has_motors,
     read_config,
 )
 from mimickit.engines.mujoco_robot import HANDS, HEAD, Robot, ancestors
@@ -197,7 +198,7 @@ def _check_drives(robot: Robot) -> Iterator[Finding]:
             WARNING, "armature", f"below {LEAST_ARMATURE} kg m^2: {shown(light)}",
             "state it; stiff drives chatter without",
         )  # fmt: skip
-    if all(drive.limit_from != GUESS for drive in drives.values()):
+    if has_motors(robot):
         yield from _check_limited_drives(robot, drives)
 
 

@@ -53,10 +53,10 @@ def config_text(robot: Robot, name: str) -> str:
     width = max((len(word(robot.joint_name(joint))) for joint in drives), default=0) + 1
     lines = [joint_line(robot, joint, drive, width) for joint, drive in drives.items()]
     feet, hands, head = robot.feet(), robot.called(HANDS), robot.called(HEAD)
-    balls = any(model.jnt_type[j] == mujoco.mjtJoint.mjJNT_BALL for j in drives)
-    limited = not balls and all(drive.limit_from != GUESS for drive in drives.values())
+    limited = has_motors(robot)
     control_hz, sim_hz = MOTOR_RATES if limited else (30, 120)
     hinges = [model.jnt_range[j] for j in drives if model.jnt_limited[j]]
+    balls = any(model.jnt_type[j] == mujoco.mjtJoint.mjJNT_BALL for j in drives)
     centred = not balls and all(low < 0 < high for low, high in hinges)
     turned = [f"    {entry}" for entry in joints_of_pose(robot)]
     pose = commented("  joints", "" if turned else "{}", robot.pose)
@@ -106,6 +106,15 @@ def read_config(text: str) -> dict[str, Any]:
     facts = yaml.safe_load(text)
     del facts["defaults"]
     return facts
+
+
+def has_motors(robot: Robot) -> bool:
+    """Whether all joints are hinges with stated torque limits, which drives should keep then."""
+    hinge = mujoco.mjtJoint.mjJNT_HINGE
+    return all(
+        robot.model.jnt_type[joint] == hinge and torque_limit(robot, joint)[1] != GUESS
+        for joint in robot.joints
+    )
 
 
 def drive_of(robot: Robot, joint: int) -> Drive:

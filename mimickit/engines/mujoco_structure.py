@@ -118,10 +118,10 @@ def _check_reader(robot: Robot) -> Iterator[Finding]:
         return
     names = [model.body(b).name for b in robot.bodies]
     if [body.name for body in tree] != names:
-        missing = sorted(set(names) - {body.name for body in tree})
+        others = sorted(set(names) ^ {body.name for body in tree})
         yield Finding(
-            PROBLEM, "file", f"our reader misses bodies: {shown(missing)}",
-            "write them out: <include> of bodies, <frame>, <replicate> and <attach> are not read",
+            PROBLEM, "file", f"MuJoCo and our reader find different bodies: {shown(others)}",
+            "write each out: bodies of <frame>, <replicate>, <attach> and fusestatic are not read",
         )  # fmt: skip
         return
     different = set()

@@ -102,7 +102,8 @@ PROBLEMS = {
                   "a geom of the world is called 'floor'"),
     "euler angles": ({"leg": 'pos="0 0 -0.2" euler="0.1 0 0"'}, "file", "uses euler"),
     "frame": ({"foot": "<frame><body name='toe'><geom size='0.01'/></body></frame>"
-               + SOUND["foot"]}, "file", "our reader misses bodies: toe"),
+               + SOUND["foot"]}, "file", "different bodies: toe"),
+    "fused bodies": ({"head": '<compiler fusestatic="true"/>'}, "file", "different bodies: foot"),
     "nothing collides": ({"head": '<default><geom contype="0" conaffinity="0"/></default>'},
                          "geoms", "nothing collides with the ground"),
 }  # fmt: skip
@@ -124,6 +125,10 @@ WARNINGS = {
     "no torque limit": ({"joint": '<joint name="hip" range="-1 1" armature="0.02"/>'},
                         "torque limits", "none: hip"),
     "light rotor": ({"joint": HINGE.replace('"0.02"', '"0.0001"')}, "armature", "hip"),
+    "too much damping for its motor": (
+        {"tail": '<actuator><position joint="hip" kp="70" kv="900"/></actuator>'}, "gains",
+        "kd too high to keep within torque limits at 200 Hz: hip",
+    ),
     "spring": ({"joint": HINGE.replace("/>", ' stiffness="5"/>')}, "springs", "hip"),
     "mistyped inertia": (
         {"foot": '<inertial pos="0 0 0" mass="0.5" diaginertia="1 1 1"/>' + SOUND["foot"]},
