@@ -18,7 +18,7 @@ from mimickit.geometry.quaternion import (
     quat_to_exp_map,
 )
 from mimickit.motions.importers import ImportOptions, import_motion
-from mimickit.motions.importers.amass import BODIES, PELVIS_OFFSET
+from mimickit.motions.importers.amass import BODIES, PELVIS_OFFSETS
 from mimickit.motions.importers.poses import JOINT_ORDERS
 from tests.motions.foreign import FRAMES, dofs_of, positions, walk_pose
 
@@ -50,7 +50,8 @@ def test_smpl_at_rest_stands_upright_and_faces_x(tmp_path, smpl, width, rate):
     assert clip.fps == 120.0
     np.testing.assert_allclose(np.abs(clip.root_rot[0]), [0, 0, 0, 1], atol=1e-6)
     body = dict(zip(smpl.body_names, positions(clip, smpl)[0]))
-    np.testing.assert_allclose(body["Pelvis"], PELVIS_OFFSET + np.array([0.0, 0.0, 0.9]), atol=1e-6)
+    offset = PELVIS_OFFSETS["smplx" if width == 165 else "smpl"]
+    np.testing.assert_allclose(body["Pelvis"], offset + np.array([0.0, 0.0, 0.9]), atol=1e-6)
     assert (body["L_Hand"] - body["Pelvis"])[1] > 0.6  # arms held out, the left one to the left
     assert (body["L_Toe"] - body["L_Ankle"])[0] > 0.1
 
@@ -63,7 +64,7 @@ def test_the_pelvis_offset_does_not_turn_with_the_body(tmp_path, smpl):
     ).numpy()
     clip = read_one(amass(tmp_path / "a.npz", root=around), smpl)
     np.testing.assert_allclose(
-        clip.root_pos[0], PELVIS_OFFSET + np.array([0.0, 0.0, 0.9]), atol=1e-6
+        clip.root_pos[0], PELVIS_OFFSETS["smpl"] + np.array([0.0, 0.0, 0.9]), atol=1e-6
     )
 
 
@@ -91,7 +92,7 @@ def test_smpl_with_y_up_is_turned_because_only_so_it_stands(tmp_path, smpl):
     path = amass(tmp_path / "a.npz", root=[0.0, 0.0, 0.0], trans=np.array([[0.1, 0.9, 0.2]] * 3))
     clip = read_one(path, smpl)
     assert "up_axis y" in clip.provenance["notes"]
-    x, y, z = PELVIS_OFFSET + np.array([0.1, 0.9, 0.2])
+    x, y, z = PELVIS_OFFSETS["smpl"] + np.array([0.1, 0.9, 0.2])
     np.testing.assert_allclose(clip.root_pos[0], [x, -z, y], atol=1e-6)
 
 
@@ -114,6 +115,11 @@ def test_smpl_without_a_rate_asks_for_it_and_with_betas_says_so(tmp_path, smpl):
     assert "betas not used" in read_one(path, smpl, fps=60).provenance["notes"]
 
 
+def test_members_that_only_unpickling_would_give_are_left_out(tmp_path, smpl):
+    labels = np.array([{"pickled": 1}], dtype=object)
+    assert read_one(amass(tmp_path / "a.npz", labels_obs=labels), smpl).fps == 120.0
+
+
 def test_smpl_split_into_root_and_body_is_read(tmp_path, smpl):
     path = tmp_path / "a.npz"
     np.savez(
@@ -123,9 +129,10 @@ def test_smpl_split_into_root_and_body_is_read(tmp_path, smpl):
         pose_body=np.zeros((3, 63)),
         mocap_frame_rate=np.array(30),
         gender=np.array("neutral"),
-        markers=np.array([{"pickled": 1}], dtype=object),
     )
     assert read_one(path, smpl).fps == 30.0
+    np.savez(path, **{**dict(np.load(path)), "surface_model_type": np.array("smplx")})
+    assert "pelvis offset of smplx" in read_one(path, smpl).provenance["notes"]
 
 
 # --- poselib ---------------------------------------------------------------------------------
@@ -443,6 +450,9 @@ def test_lafan1s_t_pose_stands_for_ours(tmp_path, person):
     )
     clip = read_one(path, person)
     assert clip.fps == 30.0
+    legs = ("L_Knee", "L_Ankle") if person.name == "smpl" else ("left_shin", "left_foot")
+    ours = sum(np.linalg.norm(person.offsets[person.body_names.index(name)]) for name in legs)
+    assert f"root scaled by {ours / 0.85:.3f}" in clip.provenance["notes"]  # 43 + 42 centimetres
     # The file's z is our -y: the actor faces it, and left is x.
     for side, sign in (("L", 1.0), ("R", -1.0)):
         if person.name == "humanoid" and side == "R":

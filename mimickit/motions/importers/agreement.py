@@ -127,7 +127,7 @@ def _worst_distance(
     Fixed bodies are left out: a file's model may lack them, or have them elsewhere.
     """
     frames = np.unique(np.linspace(0, len(body_pos) - 1, _FRAMES).astype(int))
-    kept = Pose(*(array[frames] for array in (pose.root_pos, pose.root_rot, pose.joint_rot)))
+    kept = Pose(pose.root_pos[frames], pose.root_rot[frames], pose.joint_rot[frames])
     ours = body_positions(character, kept)
     theirs = body_pos[frames]
     distances: dict[str, float] = {}

@@ -30,8 +30,11 @@ BODIES = (
     "L_Toe", "R_Toe", "Neck", "L_Thorax", "R_Thorax", "Head", "L_Shoulder", "R_Shoulder", "L_Elbow",
     "R_Elbow", "L_Wrist", "R_Wrist", "L_Hand", "R_Hand",
 )  # fmt: skip
-# The pelvis joint of SMPL's mean shape (neutral), in the model's coordinates [m].
-PELVIS_OFFSET = np.array([-0.0018, -0.2233, 0.0282])
+# The pelvis joint of the mean neutral shape, in the model's coordinates [m]; SMPL-H's is SMPL's.
+PELVIS_OFFSETS = {
+    "smpl": np.array([-0.0018, -0.2233, 0.0282]),
+    "smplx": np.array([0.0031, -0.3514, 0.0120]),
+}
 # Turns our rest frame into SMPL's: our x is its z, our y its x, our z its y.
 _OURS_IN_SMPL = torch.tensor([-0.5, -0.5, -0.5, 0.5], dtype=torch.float64)
 _Y_UP = torch.tensor([0.5**0.5, 0.0, 0.0, 0.5**0.5], dtype=torch.float64)  # turns y to z
@@ -81,7 +84,8 @@ def read_amass(content: Content, character: Character, options: ImportOptions) -
     for column, name in enumerate(BODIES[1:joints], start=1):
         joint_rot[:, character.body_names.index(name) - 1] = ours[:, column].numpy()
     root_rot = quat_multiply(theirs[:, 0], basis)
-    pelvis = trans + PELVIS_OFFSET
+    model = "smplx" if _is_smplx(content, vectors.shape[1]) else "smpl"
+    pelvis = trans + PELVIS_OFFSETS[model]
     readings = {
         "up_axis z": Pose(pelvis, root_rot.numpy(), joint_rot),
         "up_axis y": Pose(
@@ -94,6 +98,14 @@ def read_amass(content: Content, character: Character, options: ImportOptions) -
         label, note = f"up_axis {options.up_axis}", f"up_axis {options.up_axis}, as told"
     else:
         label, note = standing(path, character, readings, "up_axis (--up-axis z)")
-    notes = [note, "mean shape: betas not used"] if np.any(value.get("betas", 0)) else [note]
+    notes = [note, f"pelvis offset of {model}"]
+    if np.any(value.get("betas", 0)):
+        notes.append("mean shape: betas not used")
     fps = next((value[key] for key in RATES if key in value), None)
     return [make_clip(content, character, options, readings[label], fps, notes=notes)]
+
+
+def _is_smplx(content: Content, width: int) -> bool:
+    """Whether the parameters are SMPL-X's: it says so, or it has a jaw."""
+    stated = str(content.value.get("surface_model_type", "")).lower()
+    return width == 165 or stated == "smplx" or content.has("pose_jaw")

@@ -24,6 +24,8 @@ from mimickit.errors import MotionError
 
 _MOST_BYTES = 4 << 30  # of a decompressed file: more is an attack or no motion clip
 _COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
+_JOBLIB_ARRAY = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+_LEAVES = {float, int, bool, str, bytes, type(None)}
 _BAD_PICKLE = (
     pickle.UnpicklingError,
     struct.error,
@@ -52,8 +54,10 @@ def unpickle(path: Path, data: bytes) -> Any:
     Raises:
         MotionError: it is damaged, or asks for anything but numbers and containers.
     """
+    data = decompressed(path, data)
+    reader: Any = _JoblibUnpickler if _JOBLIB_ARRAY[1].encode() in data else _Unpickler
     try:
-        return _plain(_Unpickler(io.BytesIO(decompressed(path, data))).load(), {})
+        return _plain(reader(io.BytesIO(data)).load(), {})
     except _Refused as error:
         raise MotionError(
             f"{path} is refused: its pickle asks for {error}, and a clip needs only numbers and "
@@ -89,25 +93,14 @@ class _Refused(Exception):
     """A pickle asks for a global that a clip has no use for."""
 
 
-# The pickle module's own Python class, because joblib puts raw arrays between opcodes. Its typing
-# stubs lack it.
-_PythonUnpickler: Any = pickle._Unpickler
-
-
-class _Unpickler(_PythonUnpickler):
+class _Globals:
     """Resolves nothing but our own stand-ins for numpy's constructors and a few names."""
-
-    dispatch = dict(_PythonUnpickler.dispatch)  # noqa: RUF012 (the base class has it so)
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self._file = file
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global of the pickle, or `_Refused`."""
         if name == "LoopMode" and module.split(".")[-1] == "motion":
             return _StandIn(int)
-        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
+        if (module, name) == _JOBLIB_ARRAY:
             return _JoblibArray
         try:
             return _StandIn(_STAND_INS[(module, name)])
@@ -118,9 +111,28 @@ class _Unpickler(_PythonUnpickler):
         """Never: a clip refers to nothing outside itself."""
         raise _Refused(f"an outside object {pid!r}")
 
+
+class _Unpickler(_Globals, pickle.Unpickler):
+    """For plain pickles."""
+
+
+# The pickle module's Python class, ten times as slow: joblib puts raw arrays between the opcodes,
+# and only there they can be read. Its typing stubs lack it.
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _JoblibUnpickler(_Globals, _PythonUnpickler):  # the first has the say in what is found
+    """For joblib's pickles."""
+
+    dispatch = dict(_PythonUnpickler.dispatch)  # noqa: RUF012 (the base class has it so)
+
+    def __init__(self, file: io.BytesIO) -> None:
+        _PythonUnpickler.__init__(self, file)
+        self._file = file
+
     def load_build(self) -> None:
         """Set an object's state; one of joblib's arrays then follows as raw bytes."""
-        super().load_build()
+        _PythonUnpickler.load_build(self)
         if isinstance(self.stack[-1], _JoblibArray):
             self.stack[-1] = self.stack[-1].read(self._file)
 
@@ -132,12 +144,14 @@ def _plain(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, _Array):
         return _plain(value.values, done)
     if not isinstance(value, (dict, list, tuple)):
-        if isinstance(value, (_StandIn, _Dtype, type)):
-            raise _Refused("a function or a type as a value")
+        if isinstance(value, (_StandIn, _Dtype, _JoblibArray, type)):
+            raise _Refused("a function, a type or an array without data as a value")
         return value
     if id(value) not in done:
         if isinstance(value, dict):
             result: Any = {key: _plain(item, done) for key, item in value.items()}
+        elif _LEAVES.issuperset(map(type, value)):  # rows of numbers, of which there are many
+            result = value
         else:
             result = type(value)(_plain(item, done) for item in value)
         done[id(value)] = (result, value)  # the second keeps the identity from being used again
