@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mimickit.errors import RunError
+from mimickit.evaluation.clips import worst_clips
 from mimickit.evaluation.published import published
 from mimickit.loggers.logger import replace_file
 
 NAME = "evaluation.json"
+SHOWN = 20  # rows of clips in the table; evaluation.json has all
 
 
 def write_report(
@@ -41,14 +43,16 @@ def write_report(
 
 
 def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
-    """A row per clip: our figures, and the paper's where it has any."""
+    """A row per clip: our figures, and the paper's where it has any; of many, the worst."""
     grid = Table(title=f"{method} on {character}, deterministic", title_justify="left")
     for heading in ("clip", "episodes", "success", "position error m", "paper"):
         grid.add_column(heading, justify="left" if heading == "clip" else "right")
     for heading in ("dof velocity error rad/s", "paper", "per dof", "episode s"):
         grid.add_column(heading, justify="right")
-    rows = dict(results["clips"])
-    if len(rows) != 1:
+    clips = results["clips"]
+    names = list(clips) if len(clips) <= SHOWN else worst_clips(clips, SHOWN)
+    rows = {name: clips[name] for name in names}
+    if len(clips) != 1:
         rows["overall"] = results["overall"]
     for clip, row in rows.items():
         paper = published(method, character, clip)
@@ -65,6 +69,8 @@ def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
         )
     text = StringIO()
     Console(file=text, width=120).print(grid)
+    if len(clips) > len(names):
+        text.write(f"the {len(names)} worst of {len(clips)} clips; {NAME} has all\n")
     return text.getvalue()
 
 

@@ -17,7 +17,7 @@ from mimickit.errors import ConfigError
 from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
 from mimickit.motions.library import MotionLibrary
-from mimickit.motions.sampler import MotionSampler
+from mimickit.motions.sampler import make_sampler, read_sampling
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 
@@ -41,6 +41,8 @@ class Imitate:
         pose_termination: end an episode when a body is `termination_distance` [m] away.
         contact_termination: end an episode when a body touches the ground that may not.
         contact_force: least force component [N] that counts as touching.
+        sampling: which clips and which parts of them are drawn how often; keys of
+            `mimickit.motions.sampler.Sampling`. None draws clips by weight.
     """
 
     provides = frozenset({"reference"})
@@ -66,6 +68,7 @@ class Imitate:
         termination_distance: float,
         contact_termination: bool,
         contact_force: float,
+        sampling: Optional[Mapping[str, Any]] = None,
     ) -> None:
         for name, values in (("weights", reward_weights), ("scales", reward_scales)):
             _check_terms(values, f"task.reward_{name}")
@@ -81,9 +84,15 @@ class Imitate:
             raise ConfigError(f"task.contact_force must be >= 0, got {contact_force}")
         if tracking_error and not global_frame:
             raise ConfigError("task.tracking_error=true needs task.global_frame=true")
+        settings = read_sampling(sampling or {})
+        if settings.mode == "adaptive" and not (pose_termination or contact_termination):
+            raise ConfigError(
+                "task.sampling.mode=adaptive learns from failures, and task.pose_termination and "
+                "task.contact_termination are both off"
+            )
         device = library.durations.device
         self.library = library
-        self.sampler = MotionSampler(library, generator, random_start)
+        self.sampler = make_sampler(library, generator, random_start, settings, control_dt)
         self.clip_names = library.names
         self.episode_length_s = episode_length_s
         self.pose_termination = pose_termination
@@ -234,7 +243,10 @@ class Imitate:
             causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
         if not causes:
             return torch.zeros_like(self._clips, dtype=torch.bool)
-        return causes[0] if len(causes) == 1 else causes[0] | causes[1]
+        failed = causes[0] if len(causes) == 1 else causes[0] | causes[1]
+        if self.sampler.adaptive:
+            self.sampler.record(self._clips, self.times, failed)
+        return failed
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -244,6 +256,7 @@ class Imitate:
             "prepared": [part.clone() for part in self._prepared[:2]],
             "used": self._used,
             "generator": self.sampler.generator.get_state(),
+            "sampler": self.sampler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -254,6 +267,7 @@ class Imitate:
         clips, start = (part.to(self._clips.device) for part in state["prepared"])
         self._prepared, self._used = self._prepare(clips, start), state["used"]
         restore(self.sampler.generator, state["generator"], "the clips and start times")
+        self.sampler.load_state_dict(state.get("sampler", {}))  # older checkpoints have none
 
     def _start_drawn(self, mask: Tensor) -> None:
         """Begin a new episode in the masked envs [N]."""

@@ -65,10 +65,15 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["walk", ["backflip", "run"]], ids=["one clip", "two clips"])
+@pytest.fixture(
+    params=[("walk", "weights"), (["backflip", "run"], "weights"), (["walk", "kick"], "adaptive")],
+    ids=["one clip", "two clips", "adaptive"],
+)
 def env(request, humanoid):
-    actions = AbsoluteActions if request.param == "walk" else ReferenceActions
-    task = make_task(humanoid, request.param, NUM_ENVS, tracking_error=True, phase=2)
+    motion, mode = request.param
+    actions = AbsoluteActions if motion == "walk" else ReferenceActions
+    sampling = {"mode": mode}
+    task = make_task(humanoid, motion, NUM_ENVS, tracking_error=True, phase=2, sampling=sampling)
     return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"))
 
 
@@ -159,6 +164,21 @@ def test_collecting_and_learning_on_cuda_never_wait(captured):
         captured.collector.collect()
         learned, episodes = captured._learn()
     assert all(value.is_cuda for value in (*learned.values(), *episodes.values()))
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
+def test_adaptive_sampling_on_cuda_never_waits_and_learns(tmp_path):
+    adaptive = ("task.sampling.mode=adaptive", "motion=[walk,spinkick]")
+    trainer = cuda_run(tmp_path / "run", *adaptive).trainer(tmp_path / "run")
+    for _ in range(3):
+        trainer.iterate(Stopwatch())
+    before = trainer.env.task.sampler.state_dict()
+    with sync_debug_mode("error"):
+        trainer.collector.collect()
+    after = trainer.env.task.sampler.state_dict()
+    assert float(after["seconds"].sum()) > float(before["seconds"].sum())
+    assert float(after["failures"].sum()) > 0.0
 
 
 @pytest.mark.gpu
