@@ -17,7 +17,6 @@ from mimickit.geometry.quaternion import (
     quat_conjugate,
     quat_from_exp_map,
     quat_multiply,
-    quat_positive,
     quat_rotate,
     quat_to_exp_map,
     right_multiplication,
@@ -50,6 +49,7 @@ class Kinematics:
             spread[joint.dofs, 3 * m : 3 * m + 3] = axes.to(dtype)
             owner[m, joint.dofs] = 1.0
         self._spread, self._owner = spread.to(device), owner.to(device)
+        self._twice_owner = 2.0 * self._owner
         self._movable = index([joint.body - 1 for joint in movable])
         # Where each joint is found among the movable ones followed by one identity.
         place = {joint.body: m for m, joint in enumerate(movable)}
@@ -105,20 +105,20 @@ class Kinematics:
                 shortened to this [rad].
         """
         exp_map = (turn @ self._spread).unflatten(-1, (-1, 3))
-        angle = exp_map.norm(dim=-1, keepdim=True)
+        angle = torch.linalg.vector_norm(exp_map, dim=-1, keepdim=True).clamp_min(1e-6)
         half = 0.5 * angle.clamp_max(most)
-        vector = exp_map * (half.sin() / angle.clamp_min(1e-6))
+        turns = torch.cat([exp_map * (half.sin() / angle), half.cos()], dim=-1)
+        right = (turns @ self._right).view(*turns.shape, 4)
         rot = joint_rot.index_select(-2, self._movable)
-        return self._to_dof(quat_multiply(rot, torch.cat([vector, half.cos()], dim=-1)))
+        return self._to_dof((rot.unsqueeze(-2) @ right).squeeze(-2))
 
     def _to_dof(self, rot: Tensor) -> Tensor:
         """Dofs [..., D] of the movable joints' rotations [..., M, 4]."""
-        q = quat_positive(rot)
-        part = q[..., :3].flatten(-2) @ self._spread.T  # sin(angle / 2) * axis, per dof
-        sine = (part.square() @ self._owner.T).sqrt()
-        angle = 2.0 * torch.atan2(sine, q[..., 3])
-        scale = torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), 2.0)
-        return part * (scale @ self._owner)
+        part = rot[..., :3].flatten(-2) @ self._spread.T  # sin(angle / 2) * axis, per dof
+        # Of q and -q, whose quotients are equal, this is the rotation by at most half a circle.
+        sine = (part.square() @ self._owner.T).sqrt().clamp_min(1e-6)
+        scale = (sine / rot[..., 3]).atan() / sine
+        return part * (scale @ self._twice_owner)
 
     def forward(
         self, root_pos: Tensor, root_rot: Tensor, joint_rot: Tensor
@@ -136,12 +136,11 @@ class Kinematics:
         local = joint_rot.index_select(-2, self._order)
         if self._rotations is not None:
             local = quat_multiply(self._rotations, local)
-        turns = (local @ self._right).unflatten(-1, (4, 4)).split(self._level_sizes, dim=-3)
-        levels = [root_rot.unsqueeze(-2)]
+        turns = (local @ self._right).view(*local.shape, 4).split_with_sizes(self._level_sizes, -3)
+        levels = [root_rot[..., None, None, :]]
         for parents, turn in zip(self._parents_above, turns):
-            above = levels[-1].index_select(-2, parents)
-            levels.append((above.unsqueeze(-2) @ turn).squeeze(-2))
-        body_rot = torch.cat(levels, -2).index_select(-2, self._unstack)
+            levels.append(levels[-1].index_select(-3, parents) @ turn)
+        body_rot = torch.cat(levels, -3).squeeze(-2).index_select(-2, self._unstack)
         steps = quat_rotate(body_rot.index_select(-2, self._parents), self._offsets)
         body_pos = (steps.transpose(-1, -2) @ self._leads).transpose(-1, -2)
         return root_pos.unsqueeze(-2) + body_pos, body_rot

@@ -113,23 +113,23 @@ def encoding_size(joints: int, key_bodies: int) -> int:
 
 
 def encode_pose(state: CharacterState, key_bodies: Tensor, turn: Optional[Tensor] = None) -> Tensor:
-    """Rotations of root and joints, key bodies relative to the root: [N, 6 + 6 J + 3 K].
+    """Rotations of root and joints, key bodies relative to the root: [..., 6 + 6 J + 3 K].
 
     Args:
-        turn: a rotation [N, 4] about z to turn it by; None keeps world axes.
+        turn: a rotation [..., 4] about z to turn it by; None keeps world axes.
     """
     root_rot = state.root_rot
     key_pos = key_positions(state, key_bodies)
     if turn is not None:
         root_rot = quat_multiply(turn, root_rot)
-        key_pos = quat_rotate(turn.unsqueeze(1), key_pos)
-    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(1), state.joint_rot], dim=1))
-    return torch.cat([rotations.flatten(1), key_pos.flatten(1)], dim=-1)
+        key_pos = quat_rotate(turn.unsqueeze(-2), key_pos)
+    rotations = quat_to_tan_norm(torch.cat([root_rot.unsqueeze(-2), state.joint_rot], dim=-2))
+    return torch.cat([rotations.flatten(-2), key_pos.flatten(-2)], dim=-1)
 
 
 def key_positions(state: CharacterState, key_bodies: Tensor) -> Tensor:
-    """Key bodies relative to the root in world axes, [N, K, 3] m."""
-    return state.body_pos.index_select(1, key_bodies) - state.root_pos.unsqueeze(1)
+    """Key bodies relative to the root in world axes, [..., K, 3] m."""
+    return state.body_pos.index_select(-2, key_bodies) - state.root_pos.unsqueeze(-2)
 
 
 def tracking_error_spec(joints: int, dofs: int, key_bodies: int) -> GroupSpec:

@@ -22,6 +22,7 @@ from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 
 REWARD_TERMS = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
+LOOKUPS = 512  # on a CPU fewer frames of the reference cost as much as so many
 
 
 class Imitate:
@@ -136,24 +137,28 @@ class Imitate:
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
         self._start = torch.zeros(num_envs, device=device)
         self._steps = torch.zeros(num_envs, dtype=torch.long, device=device)
-        # The reference now and 1, 2, ... span steps ahead [span + 1, N, ...]: the library's rows,
-        # and behind them what the policy sees of each. Buffers and views of them never change.
-        self._ahead = torch.arange(self._span + 1, device=device)
+        # Coming frames are looked up `chunk` at a time, a constant one where steps are captured.
+        self._chunk = max(1, LOOKUPS // num_envs) if device.type == "cpu" else 1
+        # The reference at steps next to each other [span + chunk, N, ...], that of the present
+        # step at `now` < chunk: the library's rows, and behind them what the policy sees of each.
+        # Buffers and views of them never change.
+        self._now = 0
+        self._ahead = torch.arange(self._span + self._chunk, device=device)
         self._buffer = self._look_up(self._clips, self._start, self._steps)
         width = self._buffer.shape[-1] - observations.encoding_size(joints, keys)
-        self._rows, encodings = self._buffer[..., :width], self._buffer[..., width:]
-        self._frames = [library.unpack(rows) for rows in self._rows]
-        self._encodings = encodings.unbind(0)
+        rows, self._encodings = self._buffer[..., :width], self._buffer[..., width:]
+        self._frames = [library.unpack(frame) for frame in rows]
+        self._new_rows, self._new_frames = rows[self._span :], library.unpack(rows[self._span :])
         self._prepared = (self._clips, self._start, self._buffer)  # episodes to come, on a CPU
         self._used = num_envs  # how many of these have begun
 
     @property
     def reference(self) -> CharacterState:
-        return self._frames[0]
+        return self._frames[self._now]
 
     @property
     def next_reference(self) -> CharacterState:
-        return self._frames[1]
+        return self._frames[self._now + 1]
 
     @property
     def clips(self) -> Tensor:
@@ -176,25 +181,31 @@ class Imitate:
         return self.reference
 
     def advance(self) -> None:
-        # Every frame moves one place nearer; only the farthest is new.
         self._steps += 1
-        times = self._times(self._start, self._steps + self._span)
-        newest, encoding = self._frames[-1], self._encodings[-1]
-        self._buffer[:-1] = self._buffer[1:].clone()
-        self._rows[-1] = self.library.lookup_rows(self._clips, times)
-        encoding.copy_(observations.encode_pose(newest, self._key_bodies))
+        self._now = (self._now + 1) % self._chunk
+        if self._now > 0:
+            return
+        # The frames still to come move to the front, and new ones follow them.
+        self._buffer[: self._span] = self._buffer[self._chunk :].clone()
+        times = self._times(self._start, self._steps + self._ahead[self._span :].unsqueeze(-1))
+        self._new_rows.copy_(self.library.lookup_rows(self._clips.expand_as(times), times))
+        encoding = observations.encode_pose(self._new_frames, self._key_bodies)
+        self._encodings[self._span :] = encoding
 
     def observe(self, state: CharacterState) -> dict[str, Tensor]:
         keys, world, height = self._key_bodies, self._global, self._root_height
         encoding = observations.encode_pose(state, keys) if world else None
         parts = [observations.character_obs(state, keys, world, height, encoding)]
         if self._target_steps:
-            targets = [self._frames[step] for step in self._target_steps]
-            encodings = [self._encodings[step] for step in self._target_steps] if world else None
+            steps = [self._now + step for step in self._target_steps]
+            targets = [self._frames[step] for step in steps]
+            encodings = [self._encodings[step] for step in steps] if world else None
             parts.append(observations.target_obs(state, targets, keys, world, height, encodings))
         if self._tracking_error and encoding is not None:
             parts.append(
-                observations.tracking_error_obs(state, self.reference, encoding, self._encodings[0])
+                observations.tracking_error_obs(
+                    state, self.reference, encoding, self._encodings[self._now]
+                )
             )
         if self._phase is not None:
             phase = self.times / self.library.durations[self._clips]
@@ -264,6 +275,7 @@ class Imitate:
         self._start.copy_(state["start"])
         self._steps.copy_(state["steps"])
         self._buffer.copy_(self._look_up(self._clips, self._start, self._steps))
+        self._now = 0
         clips, start = (part.to(self._clips.device) for part in state["prepared"])
         self._prepared, self._used = self._prepare(clips, start), state["used"]
         restore(self.sampler.generator, state["generator"], "the clips and start times")
@@ -295,22 +307,22 @@ class Imitate:
         self._clips.index_copy_(0, envs, clips[picked])
         self._start.index_copy_(0, envs, start[picked])
         self._steps.index_fill_(0, envs, 0)
-        self._buffer.index_copy_(1, envs, rows[:, picked])
+        ahead = self._buffer[self._now :]
+        ahead.index_copy_(1, envs, rows[: len(ahead), picked])
 
     def _prepare(self, clips: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Episodes with the first rows of their buffers."""
         return clips, start, self._look_up(clips, start, torch.zeros_like(clips))
 
     def _look_up(self, clips: Tensor, start: Tensor, steps: Tensor) -> Tensor:
-        """Rows of the buffer for E envs, [span + 1, E, ...]."""
+        """Rows of the buffer for E envs, from `steps` on: [span + chunk, E, ...]."""
         times = self._times(start, steps + self._ahead.unsqueeze(-1))
         return self._with_encoding(self.library.lookup_rows(clips.expand_as(times), times))
 
     def _with_encoding(self, rows: Tensor) -> Tensor:
         """The library's rows [..., columns], followed by what the policy sees of them."""
-        flat = rows.flatten(0, -2)
-        encoding = observations.encode_pose(self.library.unpack(flat), self._key_bodies)
-        return torch.cat([rows, encoding.unflatten(0, rows.shape[:-1])], dim=-1)
+        encoding = observations.encode_pose(self.library.unpack(rows), self._key_bodies)
+        return torch.cat([rows, encoding], dim=-1)
 
     def _times(self, start: Tensor, steps: Tensor) -> Tensor:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""

@@ -434,15 +434,21 @@ def test_a_reset_keeps_the_others_where_they_were(humanoid):
     assert torch.equal(task.observe(task.reference)["policy"][~mask], obs[~mask])
 
 
-def test_the_cursor_follows_the_clip_wherever_it_was_reset(humanoid):
+@pytest.mark.parametrize("lookups", [1, 27, 512])  # 1, 3 and 56 frames at a time
+def test_the_cursor_follows_the_clip_wherever_it_was_reset(humanoid, monkeypatch, lookups):
     """What is kept of coming frames is what a fresh look-up would find, resets or not."""
+    monkeypatch.setattr("mimickit.tasks.imitate.LOOKUPS", lookups)
     task = make_task(humanoid, ["walk", "turn_right0", "kick"], num=9, target_steps=[1, 4])
     start(task)
     generator = torch.Generator().manual_seed(0)
     for _ in range(30):
         task.advance()
         task.reset(torch.rand(9, generator=generator) < 0.2)
-        for step, frame in ((0, task.reference), (1, task.next_reference), (4, task._frames[4])):
+        for step, frame in (
+            (0, task.reference),
+            (1, task.next_reference),
+            (4, task._frames[task._now + 4]),
+        ):
             found = task.library.lookup(task.clips, task.times + step * DT)
             torch.testing.assert_close(frame.body_pos, found.body_pos, atol=1e-4, rtol=0)
             torch.testing.assert_close(frame.dof_vel, found.dof_vel, atol=2e-2, rtol=0)
