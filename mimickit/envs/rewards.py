@@ -7,68 +7,87 @@ the form and weights as in MimicKit f8d0d70 (mimickit/envs/deepmimic_env.py).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mimickit.envs.observations import key_positions
-from mimickit.geometry.quaternion import quat_angle, quat_rotate
+from mimickit.geometry.quaternion import quat_angle, quat_multiply, quat_rotate
 from mimickit.state import CharacterState
 
+REWARD_TERMS = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
 ROOT_ANGLE_WEIGHT = 0.1  # [m^2/rad^2] of the root's rotation beside its place
 ROOT_SPIN_WEIGHT = 0.1  # [m^2/rad^2] of the root's angular velocity beside its linear one
 
 
-def pose_error(state: CharacterState, reference: CharacterState, weights: Tensor) -> Tensor:
-    """How far joint rotations are apart, [N] rad^2.
+def tracking_errors(deviations: Tensor, weights: Tensor) -> Tensor:
+    """How far states are off, per term of `REWARD_TERMS`: [N, 5].
+
+    Pose: rad^2 of joint rotations. Velocity: rad^2/s^2 of dofs. Root pose: m^2, root velocity:
+    m^2/s^2. Key positions: m^2 of end effectors, each relative to its root.
 
     Args:
-        weights: per joint [J]; 0 ignores a joint.
+        deviations: see `deviations`. weights: see `error_weights`.
     """
-    return quat_angle(state.joint_rot, reference.joint_rot).square() @ weights
+    return deviations.square() @ weights
 
 
-def velocity_error(state: CharacterState, reference: CharacterState, weights: Tensor) -> Tensor:
-    """How far dof velocities are apart, [N] rad^2/s^2.
+def deviations(state: CharacterState, reference: CharacterState, key_bodies: Tensor) -> Tensor:
+    """Angles and differences between states and references: [N, 10 + J + D + 3 K].
 
-    Args:
-        weights: per dof [D], that of its joint.
-    """
-    return (state.dof_vel - reference.dof_vel).square() @ weights
-
-
-def root_pose_error(pos_error: Tensor, angle: Tensor) -> Tensor:
-    """How far the root is off, [N] m^2.
-
-    Args:
-        pos_error: [N, 1 to 3] m. angle: between the root rotations, [N] rad.
-    """
-    return pos_error.square().sum(-1) + ROOT_ANGLE_WEIGHT * angle.square()
-
-
-def root_velocity_error(state: CharacterState, reference: CharacterState) -> Tensor:
-    """How far the root's velocities are apart, [N] m^2/s^2."""
-    linear = (state.root_vel - reference.root_vel).square().sum(-1)
-    angular = (state.root_ang_vel - reference.root_ang_vel).square().sum(-1)
-    return linear + ROOT_SPIN_WEIGHT * angular
-
-
-def key_position_error(
-    state: CharacterState, reference: CharacterState, key_bodies: Tensor
-) -> Tensor:
-    """How far end effectors are apart, each relative to its root, [N] m^2.
+    Angles [rad] of the root's and the joints' rotations; the root's place [m] and velocities
+    [m/s, rad/s]; dof velocities [rad/s]; key bodies relative to their root [m].
 
     Args:
         key_bodies: [K] indices.
     """
-    offset = key_positions(state, key_bodies) - key_positions(reference, key_bodies)
-    return offset.square().sum((-1, -2))
+    angles = quat_angle(_rotations(state), _rotations(reference))
+    differences = _vectors(state, key_bodies) - _vectors(reference, key_bodies)
+    return torch.cat([angles, differences], dim=-1)
+
+
+def error_weights(
+    joint_weights: Tensor, dof_weights: Tensor, key_bodies: int, place: bool, height: bool
+) -> Tensor:
+    """What each squared deviation counts in each term, [10 + J + D + 3 K, 5].
+
+    Args:
+        joint_weights: per joint [J]; 0 ignores a joint. dof_weights: per dof [D], of its joint.
+        key_bodies: K. place, height: whether x and y, and z, of the root's place count.
+    """
+    rows = (
+        ("root_pose", [ROOT_ANGLE_WEIGHT]),
+        ("pose", joint_weights.tolist()),
+        ("root_pose", [float(place), float(place), float(height)]),
+        ("root_velocity", [1.0] * 3 + [ROOT_SPIN_WEIGHT] * 3),
+        ("velocity", dof_weights.tolist()),
+        ("key_position", [1.0] * (3 * key_bodies)),
+    )
+    weights = torch.zeros(sum(len(values) for _, values in rows), len(REWARD_TERMS))
+    first = 0
+    for term, values in rows:
+        last = first + len(values)
+        weights[first:last, REWARD_TERMS.index(term)] = torch.tensor(values)
+        first = last
+    return weights.to(joint_weights.device)
+
+
+def _rotations(state: CharacterState) -> Tensor:
+    """Of the root and the joints, [N, 1 + J, 4]."""
+    return torch.cat([state.root_rot.unsqueeze(1), state.joint_rot], dim=1)
+
+
+def _vectors(state: CharacterState, key_bodies: Tensor) -> Tensor:
+    key_pos = key_positions(state, key_bodies).flatten(1)
+    parts = [state.root_pos, state.root_vel, state.root_ang_vel, state.dof_vel, key_pos]
+    return torch.cat(parts, dim=-1)
 
 
 def turned(state: CharacterState, turn: Tensor) -> CharacterState:
-    """The state's root velocities and body positions turned about the root by turn [N, 4]."""
+    """The state turned about its root by turn [N, 4], but for the bodies' rotations."""
     root = state.root_pos.unsqueeze(1)
     return CharacterState(
         root_pos=state.root_pos,
-        root_rot=state.root_rot,
+        root_rot=quat_multiply(turn, state.root_rot),
         root_vel=quat_rotate(turn, state.root_vel),
         root_ang_vel=quat_rotate(turn, state.root_ang_vel),
         joint_rot=state.joint_rot,

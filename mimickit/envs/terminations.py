@@ -18,8 +18,8 @@ def forbidden_contact(state: CharacterState, allowed: Tensor, force: float) -> T
 
     Source: MimicKit f8d0d70, threshold 0.1 N.
     """
-    touching = state.contact_force.abs().amax(-1) > force
-    return (touching > allowed).any(-1)  # of booleans: and not
+    touching = state.contact_force.abs() > force
+    return (touching > allowed.unsqueeze(-1)).flatten(1).any(-1)  # of booleans: and not
 
 
 def far_from_reference(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 IDENTITY = (0.0, 0.0, 0.0, 1.0)
 
@@ -97,7 +98,7 @@ def quat_angle(a: Tensor, b: Tensor) -> Tensor:
     """Geodesic angle [...] in [0, pi] rad between two rotations [..., 4]."""
     # The chord |a - b| is 2 sin(angle / 4): exact near zero, where acos of the dot product loses
     # half of the digits. The shorter of the chords to b and -b is the rotation's.
-    chord = torch.minimum((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+    chord = torch.minimum(vector_norm(a - b, dim=-1), vector_norm(a + b, dim=-1))
     return 4.0 * torch.asin((0.5 * chord).clamp_max(1.0))
 
 

@@ -15,13 +15,12 @@ from mimickit.characters import Character
 from mimickit.envs import observations, rewards, terminations
 from mimickit.errors import ConfigError
 from mimickit.generators import restore
-from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
+from mimickit.geometry.quaternion import heading_inverse
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import make_sampler, read_sampling
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 
-REWARD_TERMS = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
 LOOKUPS = 512  # on a CPU fewer frames of the reference cost as much as so many
 
 
@@ -38,7 +37,7 @@ class Imitate:
         target_steps: which coming frames the policy sees, in control steps ahead; may be empty.
         tracking_error: also observe the reference minus the character; needs `global_frame`.
         phase: number of phase frequencies to observe; None for no phase.
-        reward_weights, reward_scales: per term of `REWARD_TERMS`.
+        reward_weights, reward_scales: per term of `rewards.REWARD_TERMS`.
         pose_termination: end an episode when a body is `termination_distance` [m] away.
         contact_termination: end an episode when a body touches the ground that may not.
         contact_force: least force component [N] that counts as touching.
@@ -106,20 +105,22 @@ class Imitate:
         self._tracking_error = tracking_error
         self._phase = phase
         self._weights, self._scales = (
-            torch.tensor([[values[name]] for name in REWARD_TERMS], device=device)
+            torch.tensor([values[name] for name in rewards.REWARD_TERMS], device=device)
             for values in (reward_weights, reward_scales)
         )
         self._termination_distance = termination_distance
         relative = "world_axes" if global_frame else "root"
         self._termination_frame = "world" if self._track_root else relative
         self._contact_force = contact_force
-        joint_weights = torch.tensor(character.tracking_weights, dtype=torch.float32)
-        self._joint_weights = joint_weights.to(device)
-        self._dof_weights = torch.tensor(
-            character.per_dof(character.tracking_weights), dtype=torch.float32, device=device
-        )
         key_bodies = character.body_ids(character.key_bodies, "character.bodies.key_bodies")
         self._key_bodies = torch.tensor(key_bodies, device=device)
+        self._error_weights = rewards.error_weights(
+            torch.tensor(character.tracking_weights, dtype=torch.float32, device=device),
+            torch.tensor(character.per_dof(character.tracking_weights), dtype=torch.float32),
+            len(key_bodies),
+            place=self._track_root,
+            height=root_height,
+        )
 
         self._target_steps = tuple(target_steps)
         self._span = max((1, *target_steps))  # how far ahead frames are kept
@@ -216,27 +217,14 @@ class Imitate:
 
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
         reference = self.reference
-        pos_error = state.root_pos - reference.root_pos
-        if not self._root_height:
-            pos_error = pos_error[:, :2]
-        root_rot, reference_rot = state.root_rot, reference.root_rot
         if not self._track_root:
-            pos_error = pos_error[:, 2:]
-            turn, reference_turn = heading_inverse(root_rot), heading_inverse(reference_rot)
-            root_rot = quat_multiply(turn, root_rot)
-            reference_rot = quat_multiply(reference_turn, reference_rot)
-            state = rewards.turned(state, turn)
-            reference = rewards.turned(reference, reference_turn)
-        errors = {
-            "pose": rewards.pose_error(state, reference, self._joint_weights),
-            "velocity": rewards.velocity_error(state, reference, self._dof_weights),
-            "root_pose": rewards.root_pose_error(pos_error, quat_angle(root_rot, reference_rot)),
-            "root_velocity": rewards.root_velocity_error(state, reference),
-            "key_position": rewards.key_position_error(state, reference, self._key_bodies),
-        }
-        terms = torch.stack(list(errors.values()))
-        terms = self._weights * torch.exp(-self._scales * terms)
-        return dict(zip(errors, terms.unbind(0)))
+            state, reference = (
+                rewards.turned(each, heading_inverse(each.root_rot)) for each in (state, reference)
+            )
+        deviations = rewards.deviations(state, reference, self._key_bodies)
+        errors = rewards.tracking_errors(deviations, self._error_weights)
+        terms = self._weights * torch.exp(-self._scales * errors)
+        return dict(zip(rewards.REWARD_TERMS, terms.unbind(-1)))
 
     def succeeded(self, state: CharacterState) -> Tensor:
         if self.library.all_loop:
@@ -330,8 +318,8 @@ class Imitate:
 
 
 def _check_terms(values: Mapping[str, float], key: str) -> None:
-    if set(values) != set(REWARD_TERMS):
-        raise ConfigError(f"{key} wants {', '.join(REWARD_TERMS)}; got {', '.join(values)}")
+    if set(values) != set(rewards.REWARD_TERMS):
+        raise ConfigError(f"{key} wants {', '.join(rewards.REWARD_TERMS)}; got {', '.join(values)}")
     for name, value in values.items():
         if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
             raise ConfigError(f"{key}.{name} must be >= 0, got {value}")
