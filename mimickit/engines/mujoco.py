@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mimickit.characters import Character, JointKind, Kinematics
+from mimickit.characters import Character, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, substeps
+from mimickit.engines.mujoco_coordinates import XYZW, Coordinates, rotate
 from mimickit.errors import ConfigError, EngineError
-from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse
 from mimickit.state import CharacterState
 
 # The parts of a world's state that its future depends on.
@@ -20,8 +20,8 @@ _STATE_FIELDS = (
 )  # fmt: skip
 # What `write` sets of a character; the rest follows from it.
 _WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
-_XYZW = [1, 2, 3, 0]  # where x, y, z, w lie in MuJoCo's (w, x, y, z)
-_WXYZ = [3, 0, 1, 2]
+_WXYZ = [3, 0, 1, 2]  # where w, x, y, z lie in (x, y, z, w)
+_INVERSE = np.array([[-1.0], [-1.0], [-1.0], [1.0]])  # times a rotation [4, N]
 
 
 class MujocoEngine:
@@ -82,9 +82,8 @@ class MujocoEngine:
         self._batch = Batch(self.model, num_envs, nthread=threads)
         # After a step nothing that MuJoCo derives from the new state is needed: our own kinematics
         # give the body poses of all worlds for less than its position stage costs, and ground
-        # forces are those of the last substep. Of the few worlds of a write it costs less.
+        # forces are those of the last substep.
         self._no_stage = mujoco.mjtStage.mjSTAGE_NONE
-        self._position_stage = mujoco.mjtStage.mjSTAGE_POS
         self._bad = [
             int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}"))
             for what in ("QPOS", "QVEL", "QACC", "CTRL")
@@ -96,14 +95,14 @@ class MujocoEngine:
         self._arrays = {name: tensor.numpy() for name, tensor in vars(self.state).items()}
         self._has_diverged = self.diverged.numpy()
         self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
-        self._sensors = self._batch.bind("sensordata")
-        self._body_pos, self._body_rot = self._batch.bind("xpos"), self._batch.bind("xquat")
-        self._index_joints()
+        self._warnings = self._batch.warning[..., 1]
+        self._ground_force = self._batch.bind("sensordata").reshape(num_envs, -1, 3)
+        self._coordinates = Coordinates(character)
+        self._blank = self._batch.state[0].copy()  # a world that nothing has happened to
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
         self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
-        self._kinematics = Kinematics(character)
         everyone = torch.ones(num_envs, dtype=torch.bool)
-        self.write(everyone, default_state(character, self._kinematics, num_envs))
+        self.write(everyone, default_state(character, Kinematics(character), num_envs))
 
     def command(self, command: Tensor) -> None:
         if self._ctrl is not None:
@@ -113,14 +112,13 @@ class MujocoEngine:
         self._batch.step(nstep=self._substeps, stage=self._no_stage)
         # MuJoCo counts bad numbers, a command's included, and puts such worlds at rest somewhere
         # within the step; a reset clears its counters.
-        warnings = self._batch.warning[..., 1]
-        self._has_diverged[:] = False
-        if warnings.any():
-            blown_up = warnings[:, self._bad].any(-1).nonzero()[0]
+        self._has_diverged.fill(False)
+        if np.count_nonzero(self._warnings):
+            blown_up = self._warnings[:, self._bad].any(-1).nonzero()[0]
             self._batch.reset(blown_up, stage=self._no_stage)
             self._has_diverged[blown_up] = True
-        self._refresh()
-        self._arrays["contact_force"][:] = self._sensors.reshape(self.num_envs, -1, 3)
+        self._refresh(slice(None), self._fields["qpos"], self._fields["qvel"])
+        self._arrays["contact_force"][:] = self._ground_force
 
     def write(self, mask: Tensor, state: CharacterState) -> None:
         rows = mask.numpy().nonzero()[0]
@@ -129,30 +127,23 @@ class MujocoEngine:
         root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel = (
             getattr(state, name).numpy()[rows] for name in _WRITTEN
         )
-        turn, spin = torch.from_numpy(root_rot), torch.from_numpy(root_ang_vel)
+        layout = self._coordinates
         pos = np.empty((len(rows), self.model.nq))
         pos[:, :3] = root_pos
         pos[:, 3:7] = root_rot[:, _WXYZ]
-        pos[:, self._ball_qpos] = joint_rot[:, self._ball_joint]
-        hinges = joint_rot[:, self._hinge_joint]
-        sine, cosine = (hinges[..., :3] * self._hinge_axis).sum(-1), hinges[..., 3]
-        angles = 2.0 * np.arctan2(np.where(cosine < 0, -sine, sine), np.abs(cosine))
-        pos[:, self._hinge_qpos] = angles
+        pos[:, layout.ball_qpos] = joint_rot[:, layout.ball_joints]
+        hinges = joint_rot[:, layout.hinge_joints]
+        sine, cosine = (hinges[..., :3] * layout.hinge_axes).sum(-1), hinges[..., 3]
+        pos[:, layout.hinge_qpos] = 2.0 * np.arctan2(
+            np.where(cosine < 0, -sine, sine), np.abs(cosine)
+        )
         vel = np.empty((len(rows), self.model.nv))
         vel[:, :3] = root_vel
-        vel[:, 3:6] = quat_rotate_inverse(turn, spin).numpy()
+        vel[:, 3:6] = rotate(root_rot.T * _INVERSE, root_ang_vel.T).T
         vel[:, 6:] = dof_vel
-        for name, field in self._fields.items():
-            field[rows] = {"qpos": pos, "qvel": vel}.get(name, 0.0)
-
-        self._set_hinges(joint_rot, angles)
-        for name, values in zip(
-            _WRITTEN, (root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel)
-        ):
-            self._arrays[name][rows] = values
-        self._batch.forward(rows, stage=self._position_stage)
-        self._arrays["body_pos"][rows] = self._body_pos[rows, 1:]  # the first is the world's
-        self._arrays["body_rot"][rows] = self._body_rot[rows, 1:][..., _XYZW]
+        self._batch.state[rows] = self._blank
+        self._fields["qpos"][rows], self._fields["qvel"][rows] = pos, vel
+        self._refresh(rows, pos, vel)
         self._arrays["contact_force"][rows] = 0.0
         self._has_diverged[rows] = False
 
@@ -167,46 +158,19 @@ class MujocoEngine:
             getattr(self.state, name).copy_(value)
         self.diverged.zero_()
 
-    def _index_joints(self) -> None:
-        """Where ball quaternions and hinge angles lie in qpos, and in the character's order."""
-        address = 7
-        balls, hinges = [], []
-        for joint in self.character.movable_joints:
-            if joint.kind is JointKind.BALL:
-                balls.append((joint.body - 1, address))
-                address += 4
-            else:
-                hinges.append((joint.body - 1, address))
-                address += 1
-        self._ball_joint = np.array([b[0] for b in balls], dtype=np.intp)
-        self._ball_qpos = np.array(
-            [[b[1] + i for i in _XYZW] for b in balls], dtype=np.intp
-        ).reshape(-1, 4)
-        self._hinge_joint = np.array([h[0] for h in hinges], dtype=np.intp)
-        self._hinge_qpos = np.array([h[1] for h in hinges], dtype=np.intp)
-        axes = [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
-        self._hinge_axis = np.array(axes, dtype=np.float32).reshape(-1, 3)
-
-    def _refresh(self) -> None:
-        """Copy poses and velocities of all worlds into `state`, in its conventions."""
-        state, arrays = self.state, self._arrays
-        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
-        arrays["root_pos"][:] = qpos[:, :3]
-        arrays["root_rot"][:] = qpos[:, 3:7][:, _XYZW]
-        arrays["root_vel"][:] = qvel[:, :3]
-        spin = torch.from_numpy(qvel[:, 3:6].astype(np.float32))
-        state.root_ang_vel.copy_(quat_rotate(state.root_rot, spin))
-        arrays["dof_vel"][:] = qvel[:, 6:]
-        arrays["joint_rot"][:, self._ball_joint] = qpos[:, self._ball_qpos]
-        self._set_hinges(arrays["joint_rot"], qpos[:, self._hinge_qpos])
-        body_pos, body_rot = self._kinematics.forward(
-            state.root_pos, state.root_rot, state.joint_rot
-        )
-        state.body_pos.copy_(body_pos)
-        state.body_rot.copy_(body_rot)
-
-    def _set_hinges(self, joint_rot: np.ndarray, angles: np.ndarray) -> None:
-        """Set the hinges' rotations within joint_rot [E, J, 4] from their angles [E, H] rad."""
-        half = 0.5 * angles[..., None]
-        joint_rot[:, self._hinge_joint, :3] = np.sin(half) * self._hinge_axis
-        joint_rot[:, self._hinge_joint, 3] = np.cos(half[..., 0])
+    def _refresh(self, rows: Union[slice, np.ndarray], qpos: np.ndarray, qvel: np.ndarray) -> None:
+        """Set rows of `state` to the poses and velocities of worlds, in its conventions."""
+        arrays, columns = self._arrays, np.ascontiguousarray(qpos.T, dtype=np.float32)
+        root_pos, root_rot = columns[:3], columns[3:7][XYZW]
+        joint_rot = self._coordinates.joint_rot(columns)
+        body_pos, body_rot = self._coordinates.bodies(root_pos, root_rot, joint_rot)
+        arrays["root_pos"][rows] = root_pos.T
+        arrays["root_rot"][rows] = root_rot.T
+        arrays["root_vel"][rows] = qvel[:, :3]
+        arrays["root_ang_vel"][rows] = rotate(
+            root_rot, np.ascontiguousarray(qvel[:, 3:6].T, dtype=np.float32)
+        ).T
+        arrays["joint_rot"][rows] = joint_rot.transpose(2, 1, 0)
+        arrays["dof_vel"][rows] = qvel[:, 6:]
+        arrays["body_pos"][rows] = body_pos.transpose(2, 1, 0)
+        arrays["body_rot"][rows] = body_rot.transpose(2, 1, 0)
