@@ -14,11 +14,20 @@ IDENTITY = (0.0, 0.0, 0.0, 1.0)
 
 # Each component of `quat_to_tan_norm` is a constant and twice the sum of two products: 1 - 2 y y
 # - 2 z z, 2 x y + 2 w z, ...
-_PRODUCTS = ("yy-", "zz-", "xy+", "wz+", "xz+", "wy-", "xz+", "wy+", "yz+", "wx-", "xx-", "yy-")
-_FIRST = torch.tensor(["xyzw".index(product[0]) for product in _PRODUCTS])
-_SECOND = torch.tensor(["xyzw".index(product[1]) for product in _PRODUCTS])
-_FACTOR = torch.tensor([float(product[2] + "2") for product in _PRODUCTS])
+_PRODUCTS = ("yy- zz-", "xy+ wz+", "xz+ wy-", "xz+ wy+", "yz+ wx-", "xx- yy-")
 _CONSTANT = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+
+
+def _sums_of_products() -> Tensor:
+    """What each of the products xx, xy, xz, xw, yx, ... counts in `_PRODUCTS`, [16, 6]."""
+    sums = torch.zeros(4, 4, len(_PRODUCTS))
+    for component, terms in enumerate(_PRODUCTS):
+        for first, second, sign in terms.split():
+            sums["xyzw".index(first), "xyzw".index(second), component] = float(sign + "2")
+    return sums.flatten(0, 1)
+
+
+_SUMS = _sums_of_products()
 
 
 def quat_multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -134,8 +143,8 @@ def quat_to_tan_norm(q: Tensor) -> Tensor:
     Source: MimicKit f8d0d70, observation layout; Zhou et al. 2019 for why it is continuous.
     """
     if q.device.type == "cpu":  # where the number of operations counts; a GPU's are fused
-        products = q.index_select(-1, _FIRST) * q.index_select(-1, _SECOND) * _FACTOR
-        return products.unflatten(-1, (6, 2)).sum(-1) + _CONSTANT
+        products = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+        return products @ _SUMS.to(q.dtype) + _CONSTANT
     x, y, z, w = q.unbind(-1)
     x2, y2, z2 = x + x, y + y, z + z
     xx, yy, zz = x * x2, y * y2, z * z2
