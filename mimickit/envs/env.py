@@ -114,7 +114,7 @@ class Env:
         self.task.advance()
         self.episode_steps += 1
         state, diverged = self.engine.state, self.engine.diverged
-        self.divergences += diverged.sum()
+        self.divergences += torch.count_nonzero(diverged)
         done = done_flags(
             time_up=self.episode_steps >= self.max_steps,
             succeeded=self.task.succeeded(state),
