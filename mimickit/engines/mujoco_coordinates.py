@@ -51,17 +51,18 @@ class Coordinates:
         depths = [0]
         for parent in character.parents[1:]:
             depths.append(depths[parent] + 1)
-        self._levels = []  # by depth: bodies, their joints and their parents
-        for depth in range(1, max(depths) + 1):
-            bodies = np.flatnonzero(np.array(depths) == depth)
-            self._levels.append((bodies, bodies - 1, np.array(character.parents)[bodies]))
-        self._parents = np.array(character.parents[1:])
-        offsets = np.array(character.offsets[1:], dtype=np.float32)
-        self._offsets = np.ascontiguousarray(offsets.T)[..., None]  # [3, J, 1] in the parents
-        rotations = np.array(character.rotations[1:], dtype=np.float32)
-        straight = (rotations == (0, 0, 0, 1)).all()
-        # [4, J, 1] of bodies in their parents, where any is turned.
-        self._rotations = None if straight else np.ascontiguousarray(rotations.T)[..., None]
+        # Bodies by depth, so that those of one depth are neighbours.
+        order = np.argsort(depths, kind="stable")
+        self._joints = order[1:] - 1
+        self._places = np.argsort(order)  # of the bodies in this order
+        self._parents = self._places[np.array(character.parents)[order[1:]]]  # [J]
+        edges = np.cumsum(np.bincount(depths)).tolist()
+        self._levels = list(zip(edges, edges[1:]))  # from and to which body in this order
+        # Of each body in its parent: [3, J, 1], and [4, J, 1] where any is turned.
+        self._offsets = np.array(character.offsets, np.float32)[order[1:]].T[..., None]
+        rotations = np.array(character.rotations, np.float32)[order[1:]].T[..., None]
+        straight = (rotations[:3] == 0).all()
+        self._rotations = None if straight else rotations
 
     def joint_rot(self, qpos: np.ndarray) -> np.ndarray:
         """Joint rotations [4, J, N] of coordinates [nq, N]."""
@@ -82,19 +83,21 @@ class Coordinates:
         Args:
             root_pos: [3, N]. root_rot: [4, N]. joint_rot: [4, J, N].
         """
-        turns = _multiplications(joint_rot)
+        turns = _multiplications(joint_rot[:, self._joints])
         if self._rotations is not None:
             turns = _multiplications(_times(self._rotations, turns))
         shape = (self._num_joints + 1, root_pos.shape[-1])
         pos = np.empty((3, *shape), dtype=np.float32)
         rot = np.empty((4, *shape), dtype=np.float32)
         pos[:, 0], rot[:, 0] = root_pos, root_rot
-        for bodies, joints, parents in self._levels:
-            rot[:, bodies] = _times(rot[:, parents], turns[:, :, joints])
+        for first, end in self._levels:
+            above = rot[:, self._parents[first - 1 : end - 1]]
+            rot[:, first:end] = _times(above, turns[:, :, first - 1 : end - 1])
         steps = rotate(rot[:, self._parents], self._offsets)
-        for bodies, joints, parents in self._levels:
-            pos[:, bodies] = pos[:, parents] + steps[:, joints]
-        return pos, rot
+        for first, end in self._levels:
+            above = pos[:, self._parents[first - 1 : end - 1]]
+            pos[:, first:end] = above + steps[:, first - 1 : end - 1]
+        return pos[:, self._places], rot[:, self._places]
 
 
 def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
