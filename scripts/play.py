@@ -70,6 +70,7 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
     """
     import torch
 
+    from mimickit.evaluation.report import heading
     from mimickit.evaluation.tracking import position_error
     from mimickit.state import Done
     from mimickit.viewers import Frame, moved
@@ -92,7 +93,7 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
                 text += f", position error {float(position_error(env.state, reference)):.3f} m"
                 reference = moved(reference, (0.0, beside, 0.0))
             for name, figure in task.figures(env.state).items():
-                text += f"\n{name.replace('_', ' ')} {float(figure[0]):.2f}"
+                text += f"\n{heading(name)} {float(figure[0]):.2f}"
             text += "\nfailed" if done == Done.FAIL else ""
             yield Frame(env.state.clone(), reference, text, task.markers(env.state))
 
