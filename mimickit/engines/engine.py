@@ -16,8 +16,8 @@ from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.state import CharacterState
 
 # none    commands have no effect
-# pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within the
-#         limits where the character is `effort_limited`
+# pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within
+#         the limits where the character is `effort_limited`
 # vel     target velocities [rad/s], tracked with gain kd
 # torque  joint torques [Nm], within the character's limits
 # pd_1d   as pos, for characters of hinges only, always within the limits

@@ -327,7 +327,9 @@ def capacities(model: mujoco.MjModel) -> tuple[int, int]:
     Contacts are a pool that all worlds share; rows are each world's own.
 
     Source: 150 falls each. At worst a humanoid of 18 geoms had 17 contacts and 70 rows, a Unitree
-    G1 of 33 geoms 44 and 177: up to 1.4 contacts and 5.4 rows per geom.
+    G1 of 33 geoms 44 and 177: up to 1.4 contacts and 5.4 rows per geom. In 2,000 falls each, with
+    targets thrown about at the torque limits, our G1 of 23 geoms had at most 26 and 90, Go2 of 23
+    geoms 17 and 68.
     """
     geoms = np.count_nonzero(model.geom_contype | model.geom_conaffinity) - 1  # all but the floor
     contacts, rows = CONTACTS_PER_GEOM * geoms, ROWS_PER_GEOM * geoms

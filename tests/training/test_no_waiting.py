@@ -66,12 +66,18 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["one clip", "two clips", *GOALS])
+CASES = {
+    "one clip": {"motion": "walk"},
+    "two clips": {"motion": ["backflip", "run"]},
+    "adaptive": {"motion": ["walk", "kick"], "sampling": {"mode": "adaptive"}},
+    **{name: {"motion": "walk", "goal": goal} for name, goal in GOALS.items()},
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def env(request, humanoid):
-    clips = ["backflip", "run"] if request.param == "two clips" else "walk"
-    actions = ReferenceActions if request.param == "two clips" else AbsoluteActions
-    goal = GOALS.get(request.param)
-    task = make_task(humanoid, clips, NUM_ENVS, tracking_error=True, phase=2, goal=goal)
+    actions = AbsoluteActions if request.param["motion"] == "walk" else ReferenceActions
+    task = make_task(humanoid, num=NUM_ENVS, tracking_error=True, phase=2, **request.param)
     return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"))
 
 
@@ -162,6 +168,21 @@ def test_collecting_and_learning_on_cuda_never_wait(captured):
         captured.collector.collect()
         learned, episodes = captured._learn()
     assert all(value.is_cuda for value in (*learned.values(), *episodes.values()))
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
+def test_adaptive_sampling_on_cuda_never_waits_and_learns(tmp_path):
+    adaptive = ("task.sampling.mode=adaptive", "motion=[walk,spinkick]")
+    trainer = cuda_run(tmp_path / "run", *adaptive).trainer(tmp_path / "run")
+    for _ in range(3):
+        trainer.iterate(Stopwatch())
+    before = trainer.env.task.sampler.state_dict()
+    with sync_debug_mode("error"):
+        trainer.collector.collect()
+    after = trainer.env.task.sampler.state_dict()
+    assert float(after["seconds"].sum()) > float(before["seconds"].sum())
+    assert float(after["failures"].sum()) > 0.0
 
 
 @pytest.mark.gpu
