@@ -21,6 +21,7 @@ from mimickit.training.collector import Collector
 from mimickit.training.progress import Stopwatch
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
+from tests.tasks.goals import GOALS
 from tests.training.runs import TINY, last_policy, metrics
 
 NUM_ENVS, STEPS = 6, 4
@@ -66,15 +67,18 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(
-    params=[("walk", "weights"), (["backflip", "run"], "weights"), (["walk", "kick"], "adaptive")],
-    ids=["one clip", "two clips", "adaptive"],
-)
+CASES = {
+    "one clip": {"motion": "walk"},
+    "two clips": {"motion": ["backflip", "run"]},
+    "adaptive": {"motion": ["walk", "kick"], "sampling": {"mode": "adaptive"}},
+    **{name: {"motion": "walk", "goal": goal} for name, goal in GOALS.items()},
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def env(request, humanoid):
-    motion, mode = request.param
-    actions = AbsoluteActions if motion == "walk" else ReferenceActions
-    sampling = {"mode": mode}
-    task = make_task(humanoid, motion, NUM_ENVS, tracking_error=True, phase=2, sampling=sampling)
+    actions = AbsoluteActions if request.param["motion"] == "walk" else ReferenceActions
+    task = make_task(humanoid, num=NUM_ENVS, tracking_error=True, phase=2, **request.param)
     signals = {
         "window": Window(humanoid, task, DT, frames=3, global_frame=False),
         "difference": Difference(humanoid, task, DT, global_frame=True),
