@@ -152,3 +152,20 @@ class Step:
     done: Tensor
     info: dict[str, Tensor]
     signals: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Something to draw that is not there: where to go, which way to look.
+
+    Attributes:
+        pos: [N, 3] m: the middle of a flat disc, or the tail of an arrow.
+        arrow: [N, 3] m from an arrow's tail to its head; None for a disc.
+        radius: of the disc or of the arrow's shaft [m].
+        color: red, green, blue, opacity, each in [0, 1].
+    """
+
+    pos: Tensor
+    arrow: Optional[Tensor] = None
+    radius: float = 0.25
+    color: tuple[float, float, float, float] = (0.85, 0.15, 0.1, 0.8)

@@ -111,9 +111,9 @@ class Env:
 
     def _judge(self) -> Step:
         """What came of a step: observations, rewards, and how episodes stand."""
-        self.task.advance()
-        self.episode_steps += 1
         state, diverged = self.engine.state, self.engine.diverged
+        self.task.advance(state)
+        self.episode_steps += 1
         self.divergences += diverged.sum()
         done = done_flags(
             time_up=self.episode_steps >= self.max_steps,

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Marker
+
+# What a task may provide, and how: for messages to those who need it.
+ABILITIES = {
+    "reference": "clips that move on beside the character",
+    "visible_reference": "a reference that the policy sees: task.target_steps=[1,2,3], or "
+    "task.tracking_error or task.phase",
+}
 
 
 class Task(Protocol):
@@ -18,7 +25,8 @@ class Task(Protocol):
     Attributes:
         groups: observation groups it offers.
         episode_length_s: time limit [s].
-        provides: abilities that other parts may need, e.g. "reference".
+        provides: abilities that other parts may need; see `ABILITIES`.
+        tracked: whether being away from the reference is an error.
         reference: what is imitated now, N states; None without one.
         next_reference: the same one control step ahead.
         clips: [N] index of what each env is at, for per-clip figures.
@@ -30,6 +38,7 @@ class Task(Protocol):
     groups: dict[str, GroupSpec]
     episode_length_s: float
     provides: frozenset[str]
+    tracked: bool
     clip_names: list[str]
     library: MotionLibrary
 
@@ -52,8 +61,8 @@ class Task(Protocol):
         """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""
         ...
 
-    def advance(self) -> None:
-        """Move everything that moves with time by one control step."""
+    def advance(self, state: CharacterState) -> None:
+        """Move everything that moves with time by one control step, which reached `state`."""
         ...
 
     def observe(self, state: CharacterState) -> dict[str, Tensor]:
@@ -70,6 +79,14 @@ class Task(Protocol):
 
     def failed(self, state: CharacterState) -> Tensor:
         """Whether the episode is lost, [N] bool."""
+        ...
+
+    def figures(self, state: CharacterState) -> dict[str, Tensor]:
+        """How well it goes besides the rewards, by name, each [N]; the same names always."""
+        ...
+
+    def markers(self, state: CharacterState) -> list[Marker]:
+        """What viewers draw besides the characters."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...

@@ -1,4 +1,7 @@
-"""Track reference clips frame by frame: DeepMimic's observations, rewards and terminations.
+"""Track reference clips frame by frame, pursue a goal, or both at once.
+
+The tracking's observations, rewards and terminations are DeepMimic's; what a goal asks for stands
+beside them, under names that begin with `goal_`.
 
 Source of all formulas and constants: DeepMimic (Peng et al. 2018) as in MimicKit f8d0d70.
 """
@@ -6,7 +9,8 @@ Source of all formulas and constants: DeepMimic (Peng et al. 2018) as in MimicKi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from functools import reduce
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -19,7 +23,9 @@ from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multi
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Marker
+from mimickit.tasks.checks import check_number, check_terms
+from mimickit.tasks.goals.goal import Goal
 
 REWARD_TERMS = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
 
@@ -41,9 +47,18 @@ class Imitate:
         pose_termination: end an episode when a body is `termination_distance` [m] away.
         contact_termination: end an episode when a body touches the ground that may not.
         contact_force: least force component [N] that counts as touching.
-    """
+        end_with_clip: episodes end as successes where a clip that does not loop does; else the
+            reference holds its last frame.
+        goal: makes what is asked for besides; see `mimickit.tasks.goals.goal.Goal`. With a goal,
+            tracking terms whose weights are all 0 are neither computed nor logged.
 
-    provides = frozenset({"reference"})
+    Attributes:
+        goal: what is asked for besides, if anything.
+        provides: "reference", and "visible_reference" where the policy sees where in its clip it
+            should be.
+        tracked: whether being away from the reference is an error: not where a goal leads the
+            character elsewhere and nothing of the reference is seen or rewarded.
+    """
 
     def __init__(
         self,
@@ -66,9 +81,11 @@ class Imitate:
         termination_distance: float,
         contact_termination: bool,
         contact_force: float,
+        end_with_clip: bool = True,
+        goal: Optional[Callable[..., Goal]] = None,
     ) -> None:
         for name, values in (("weights", reward_weights), ("scales", reward_scales)):
-            _check_terms(values, f"task.reward_{name}")
+            check_terms(values, REWARD_TERMS, f"task.reward_{name}")
         if any(not isinstance(step, int) or step < 1 for step in target_steps):
             raise ConfigError(
                 f"task.target_steps must be whole numbers of 1 or more, got {list(target_steps)}"
@@ -77,8 +94,7 @@ class Imitate:
             raise ConfigError(f"task.phase must be null or a whole number >= 0, got {phase}")
         if not termination_distance > 0:
             raise ConfigError(f"task.termination_distance must be > 0, got {termination_distance}")
-        if not contact_force >= 0:
-            raise ConfigError(f"task.contact_force must be >= 0, got {contact_force}")
+        check_number(contact_force, 0.0, "task.contact_force")
         if tracking_error and not global_frame:
             raise ConfigError("task.tracking_error=true needs task.global_frame=true")
         device = library.durations.device
@@ -88,6 +104,7 @@ class Imitate:
         self.episode_length_s = episode_length_s
         self.pose_termination = pose_termination
         self.contact_termination = contact_termination
+        self.end_with_clip = end_with_clip
         self._dt = control_dt
         self._global = global_frame
         self._root_height = root_height
@@ -122,6 +139,20 @@ class Imitate:
             parts += observations.tracking_error_spec(joints, character.num_dofs, keys).parts
         if phase is not None:
             parts += observations.phase_spec(phase).parts
+        self.goal: Optional[Goal] = None
+        if goal is not None:
+            self.goal = goal(
+                character=character,
+                num_envs=num_envs,
+                control_dt=control_dt,
+                generator=generator,
+                device=device,
+            )
+            parts += self.goal.parts
+        visible = len(target_steps) > 0 or tracking_error or phase is not None
+        self.provides = frozenset({"reference"} | ({"visible_reference"} if visible else set()))
+        self._rewards_tracking = goal is None or any(reward_weights.values())
+        self.tracked = visible or self._rewards_tracking
         self.groups = {"policy": GroupSpec.of(*parts)}
 
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
@@ -164,9 +195,13 @@ class Imitate:
             self._start_prepared(mask.nonzero().squeeze(-1))
         else:  # sizes cannot depend on how many there are
             self._start_drawn(mask)
+        if self.goal is not None:
+            self.goal.reset(mask, self.reference)
         return self.reference
 
-    def advance(self) -> None:
+    def advance(self, state: CharacterState) -> None:
+        if self.goal is not None:
+            self.goal.advance(state)
         # Every frame moves one place nearer; only the farthest is new.
         self._steps += 1
         times = self._times(self._start, self._steps + self._span)
@@ -192,9 +227,62 @@ class Imitate:
             loops = self.library.loops[self._clips]
             phase = torch.where(loops, phase.remainder(1.0), phase.clamp(0.0, 1.0))
             parts.append(observations.phase_obs(phase, self._phase))
+        if self.goal is not None:
+            parts.append(self.goal.observe(state))
         return {"policy": torch.cat(parts, dim=-1)}
 
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
+        terms = self._tracking_rewards(state) if self._rewards_tracking else {}
+        if self.goal is not None:
+            terms.update({f"goal_{name}": r for name, r in self.goal.rewards(state).items()})
+        return terms
+
+    def figures(self, state: CharacterState) -> dict[str, Tensor]:
+        return {} if self.goal is None else self.goal.figures(state)
+
+    def markers(self, state: CharacterState) -> list[Marker]:
+        return [] if self.goal is None else self.goal.markers(state)
+
+    def succeeded(self, state: CharacterState) -> Tensor:
+        causes = [] if self.goal is None else [self.goal.succeeded(state)]
+        if self.end_with_clip and not self.library.all_loop:
+            ended = self.times >= self.library.durations[self._clips]
+            causes.append(ended & ~self.library.loops[self._clips])
+        return self._any(causes)
+
+    def failed(self, state: CharacterState) -> Tensor:
+        causes = [] if self.goal is None else [self.goal.failed(state)]
+        if self.contact_termination:
+            allowed = self.library.may_touch_ground.index_select(0, self._clips)
+            causes.append(terminations.forbidden_contact(state, allowed, self._contact_force))
+        if self.pose_termination:
+            distance, frame = self._termination_distance, self._termination_frame
+            causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
+        return self._any(causes)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "clips": self._clips.clone(),
+            "start": self._start.clone(),
+            "steps": self._steps.clone(),
+            "prepared": [part.clone() for part in self._prepared[:2]],
+            "used": self._used,
+            "goal": None if self.goal is None else self.goal.state_dict(),
+            "generator": self.sampler.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._clips.copy_(state["clips"])
+        self._start.copy_(state["start"])
+        self._steps.copy_(state["steps"])
+        self._buffer.copy_(self._look_up(self._clips, self._start, self._steps))
+        clips, start = (part.to(self._clips.device) for part in state["prepared"])
+        self._prepared, self._used = self._prepare(clips, start), state["used"]
+        if self.goal is not None:
+            self.goal.load_state_dict(state["goal"])
+        restore(self.sampler.generator, state["generator"], "the clips and start times")
+
+    def _tracking_rewards(self, state: CharacterState) -> dict[str, Tensor]:
         reference = self.reference
         pos_error = state.root_pos - reference.root_pos
         if not self._root_height:
@@ -218,42 +306,11 @@ class Imitate:
         terms = self._weights * torch.exp(-self._scales * terms)
         return dict(zip(errors, terms.unbind(0)))
 
-    def succeeded(self, state: CharacterState) -> Tensor:
-        if self.library.all_loop:
-            return torch.zeros_like(self._clips, dtype=torch.bool)
-        ended = self.times >= self.library.durations[self._clips]
-        return ended & ~self.library.loops[self._clips]
-
-    def failed(self, state: CharacterState) -> Tensor:
-        causes = []
-        if self.contact_termination:
-            allowed = self.library.may_touch_ground.index_select(0, self._clips)
-            causes.append(terminations.forbidden_contact(state, allowed, self._contact_force))
-        if self.pose_termination:
-            distance, frame = self._termination_distance, self._termination_frame
-            causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
+    def _any(self, causes: list[Tensor]) -> Tensor:
+        """Whether any of some conditions [N] holds; never, of none."""
         if not causes:
             return torch.zeros_like(self._clips, dtype=torch.bool)
-        return causes[0] if len(causes) == 1 else causes[0] | causes[1]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "clips": self._clips.clone(),
-            "start": self._start.clone(),
-            "steps": self._steps.clone(),
-            "prepared": [part.clone() for part in self._prepared[:2]],
-            "used": self._used,
-            "generator": self.sampler.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._clips.copy_(state["clips"])
-        self._start.copy_(state["start"])
-        self._steps.copy_(state["steps"])
-        self._buffer.copy_(self._look_up(self._clips, self._start, self._steps))
-        clips, start = (part.to(self._clips.device) for part in state["prepared"])
-        self._prepared, self._used = self._prepare(clips, start), state["used"]
-        restore(self.sampler.generator, state["generator"], "the clips and start times")
+        return reduce(torch.logical_or, causes)
 
     def _start_drawn(self, mask: Tensor) -> None:
         """Begin a new episode in the masked envs [N]."""
@@ -302,10 +359,3 @@ class Imitate:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
         return start + steps * self._dt
 
-
-def _check_terms(values: Mapping[str, float], key: str) -> None:
-    if set(values) != set(REWARD_TERMS):
-        raise ConfigError(f"{key} wants {', '.join(REWARD_TERMS)}; got {', '.join(values)}")
-    for name, value in values.items():
-        if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-            raise ConfigError(f"{key}.{name} must be >= 0, got {value}")

@@ -60,7 +60,7 @@ class Setting:
         rollout = Rollout(T, N, {}, 1, torch.device("cpu"))
         seen = []
         for _ in range(T):
-            self.task.advance()
+            self.task.advance(self.task.reference)
             state = self.task.reference.clone()
             state.root_pos[:, 2] += apart
             state.body_pos[..., 2] += apart
