@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
+from torch import Tensor
+
 from mimickit.errors import ConfigError, UnknownName, unknown_name_message
+from mimickit.state import ObjectState
 
 # How many numbers the size of each shape has, and what they are, as in MJCF.
 SHAPES = {
@@ -54,6 +57,47 @@ class ObjectSpec:
         return self.mass is not None
 
 
+@dataclass(frozen=True)
+class SceneObjects:
+    """The objects of N worlds, for those who look at them.
+
+    Attributes:
+        specs: all of a world.
+        state: of the free ones, in the same order; live.
+    """
+
+    specs: Tuple[ObjectSpec, ...]
+    state: ObjectState
+
+    def index(self, name: str, key: str) -> int:
+        """Which of the free ones goes by a name.
+
+        Args:
+            key: of the config that asks for it.
+
+        Raises:
+            UnknownName: none of them does.
+        """
+        names = [one.name for one in free_objects(self.specs)]
+        if name not in names:
+            raise UnknownName(
+                unknown_name_message("task.objects has no free object", name, names, key)
+            )
+        return names.index(name)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Objects to move before the next step; see `mimickit.engines.engine.Engine.write_objects`.
+
+    Attributes:
+        mask: [N, O] bool. state: where to.
+    """
+
+    mask: Tensor
+    state: ObjectState
+
+
 def read_objects(nodes: Sequence[Mapping[str, Any]]) -> Tuple[ObjectSpec, ...]:
     """Objects of a config, `task.objects`.
 
@@ -71,21 +115,6 @@ def read_objects(nodes: Sequence[Mapping[str, Any]]) -> Tuple[ObjectSpec, ...]:
 def free_objects(objects: Sequence[ObjectSpec]) -> Tuple[ObjectSpec, ...]:
     """Those that move: the O of `ObjectState`, in its order."""
     return tuple(one for one in objects if one.free)
-
-
-def object_index(objects: Sequence[ObjectSpec], name: str, key: str) -> int:
-    """Which of `free_objects` goes by a name.
-
-    Args:
-        objects: all of a world. name: of a free one. key: of the config that asks for it.
-
-    Raises:
-        UnknownName: none of them is free and called so.
-    """
-    names = [one.name for one in free_objects(objects)]
-    if name not in names:
-        raise UnknownName(unknown_name_message("task.objects has no free object", name, names, key))
-    return names.index(name)
 
 
 def _read(node: Mapping[str, Any], key: str) -> ObjectSpec:

@@ -114,7 +114,7 @@ class ObjectState(TensorBatch):
         rot: [N, O, 4].
         vel: [N, O, 3] m/s.
         ang_vel: [N, O, 3] rad/s.
-        contact_force: [N, O, 3] N, of the character on each.
+        contact_force: [N, O, B, 3] N, of each of the character's bodies on each object.
     """
 
     pos: Tensor
@@ -124,15 +124,17 @@ class ObjectState(TensorBatch):
     contact_force: Tensor
 
     @staticmethod
-    def zeros(num: int, num_objects: int, device: Optional[torch.device] = None) -> ObjectState:
+    def zeros(
+        num: int, num_objects: int, num_bodies: int, device: Optional[torch.device] = None
+    ) -> ObjectState:
         """Buffers for the objects of `num` worlds, all at the origin, with identity rotations."""
 
-        def vectors() -> Tensor:
-            return torch.zeros(num, num_objects, 3, device=device)
+        def vectors(*shape: int) -> Tensor:
+            return torch.zeros(num, num_objects, *shape, 3, device=device)
 
         rot = torch.zeros(num, num_objects, 4, device=device)
         rot[..., 3] = 1.0
-        return ObjectState(vectors(), rot, vectors(), vectors(), vectors())
+        return ObjectState(vectors(), rot, vectors(), vectors(), vectors(num_bodies))
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,8 @@ class MujocoEngine:
         self._arrays["contact_force"][:] = forces[:, :bodies]
         if self._has_objects:
             self._read_objects(_ALL)
-            self._object_arrays["contact_force"][:] = forces[:, bodies:]
+            touches = self._object_arrays["contact_force"]
+            touches[:] = forces[:, bodies:].reshape(touches.shape)
 
     def write(self, mask: Tensor, state: CharacterState) -> None:
         rows = mask.numpy().nonzero()[0]
@@ -230,7 +231,7 @@ class MujocoEngine:
         count = len(free_objects(self.object_specs))
         self._has_objects = count > 0
         self._nq, self._nv = self.model.nq - 7 * count, self.model.nv - 6 * count
-        self.objects = ObjectState.zeros(self.num_envs, count)
+        self.objects = ObjectState.zeros(self.num_envs, count, self.character.num_bodies)
         self._object_arrays = {name: tensor.numpy() for name, tensor in vars(self.objects).items()}
         places = (("qpos", self._nq, 7), ("qvel", self._nv, 6), ("qacc_warmstart", self._nv, 6))
         self._object_qpos, self._object_qvel, self._object_warmstart = (

@@ -48,8 +48,8 @@ def build_model(
             keep within limits; if not, there are no such drives, and an engine applies these
             torques to the dofs itself.
         force_sensors: whether MuJoCo measures the ground forces: 3 numbers [N] of sensordata for
-            each body, in order, and behind them 3 of the character on each free object; if not, an
-            engine sums up the contacts itself.
+            each body, in order, and behind them 3 of each body on each free object, object by
+            object; if not, an engine sums up the contacts itself.
         objects: what else there is in the world.
     """
     try:
@@ -74,13 +74,12 @@ def build_model(
     for one in objects:
         _add_object(spec, one)
     if force_sensors:
-        body_kind, geom_kind = mujoco.mjtObj.mjOBJ_BODY, mujoco.mjtObj.mjOBJ_GEOM
+        floor = (mujoco.mjtObj.mjOBJ_GEOM, FLOOR)
         for body in character.body_names:
-            _force_sensor(spec, f"ground_{body}", (geom_kind, FLOOR), (body_kind, body))
-        whole = (mujoco.mjtObj.mjOBJ_XBODY, character.body_names[0])  # the root with all below it
+            _force_sensor(spec, floor, body)
         for one in free_objects(objects):
-            name = OBJECT_PREFIX + one.name
-            _force_sensor(spec, f"touch_{name}", whole, (body_kind, name))
+            for body in character.body_names:
+                _force_sensor(spec, (mujoco.mjtObj.mjOBJ_BODY, body), OBJECT_PREFIX + one.name)
     else:
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
     try:
@@ -160,20 +159,15 @@ def _add_object(spec: mujoco.MjSpec, one: ObjectSpec) -> None:
     )
 
 
-def _force_sensor(
-    spec: mujoco.MjSpec,
-    name: str,
-    of: tuple[mujoco.mjtObj, str],
-    on: tuple[mujoco.mjtObj, str],
-) -> None:
-    """World-frame net contact force [N] of one thing on another: 3 numbers of sensordata."""
+def _force_sensor(spec: mujoco.MjSpec, of: tuple[mujoco.mjtObj, str], on: str) -> None:
+    """World-frame net contact force [N] of something on a body: 3 numbers of sensordata."""
     spec.add_sensor(
-        name=name,
+        name=f"force_{of[1]}_{on}",
         type=mujoco.mjtSensor.mjSENS_CONTACT,
         objtype=of[0],
         objname=of[1],
-        reftype=on[0],
-        refname=on[1],
+        reftype=mujoco.mjtObj.mjOBJ_BODY,
+        refname=on,
         intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1],
     )
 

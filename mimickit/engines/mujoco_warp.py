@@ -116,7 +116,7 @@ class MujocoWarpEngine:
             object_specs=self.object_specs,
         )
         self.state = self.worlds.state
-        self.objects = ObjectState.zeros(num_envs, 0, self.device)
+        self.objects = ObjectState.zeros(num_envs, 0, character.num_bodies, self.device)
         self.diverged = self.worlds.diverged
         self.overflows = self.worlds.overflows
         if self.worlds.objects is not None:

@@ -16,30 +16,29 @@ wp.set_module_options({"enable_backward": False})
 
 @wp.kernel
 def add_touch_forces(
-    bodies: int,
     geom_body: wp.array(dtype=int),
     contacts: wp.array(dtype=int),
     contact_world: wp.array(dtype=int),
     contact_geoms: wp.array(dtype=wp.vec2i),
     contact_type: wp.array(dtype=int),
     contact_force: wp.array(dtype=wp.spatial_vector),
-    touch_force: wp.array2d(dtype=wp.vec3),
+    touch_force: wp.array3d(dtype=wp.vec3),
 ) -> None:
-    """Add the force [N] of each contact of the character with an object to that on the object.
+    """Add the force [N] of each contact of a body with an object to its force on that, [N, O, B].
 
-    `bodies`: B. `touch_force`: [N, O]. All else is as for the
-    forces of the ground.
+    Contacts are as for the forces of the ground.
     """
     contact = wp.tid()
     if contact >= contacts[0] or (contact_type[contact] & CONSTRAINT) == 0:
         return
     geoms, world = contact_geoms[contact], contact_world[contact]
-    first, second = geom_body[geoms[0]], geom_body[geoms[1]]  # MuJoCo's body 0 is the world
+    bodies = touch_force.shape[2]
+    first, second = geom_body[geoms[0]] - 1, geom_body[geoms[1]] - 1  # MuJoCo's 0 is the world
     force = wp.spatial_top(contact_force[contact])
-    if 0 < first and first <= bodies and second > bodies:
-        wp.atomic_add(touch_force, world, second - bodies - 1, force)
-    elif 0 < second and second <= bodies and first > bodies:
-        wp.atomic_sub(touch_force, world, first - bodies - 1, force)
+    if 0 <= first and first < bodies and second >= bodies:
+        wp.atomic_add(touch_force, world, second - bodies, first, force)
+    elif 0 <= second and second < bodies and first >= bodies:
+        wp.atomic_sub(touch_force, world, first - bodies, second, force)
 
 
 @wp.kernel
@@ -54,7 +53,7 @@ def write_objects(
     qpos: wp.array2d(dtype=float),
     qvel: wp.array2d(dtype=float),
     qacc_warmstart: wp.array2d(dtype=float),
-    touch_force: wp.array2d(dtype=wp.vec3),
+    touch_force: wp.array3d(dtype=wp.vec3),
 ) -> None:
     """Put the masked objects [N, O] into a state; one row of it serves all worlds."""
     world, number = wp.tid()
@@ -70,7 +69,8 @@ def write_objects(
         qvel[world, dof + 3 + i] = spin[i]
     for i in range(6):
         qacc_warmstart[world, dof + i] = 0.0
-    touch_force[world, number] = wp.vec3(0.0, 0.0, 0.0)
+    for body in range(touch_force.shape[2]):
+        touch_force[world, number, body] = wp.vec3(0.0, 0.0, 0.0)
 
 
 @wp.kernel

@@ -36,15 +36,16 @@ class WarpObjects:
         restarted: Tensor,
         diverged: Tensor,
     ) -> None:
-        self._model, self._data, self._num_bodies = model, data, num_bodies
+        self._model, self._data = model, data
         self._device = data.qpos.device
         device, num, count = restarted.device, len(restarted), len(specs)
         self._shape = (num, count)
         self._first_qpos, self._first_dof = model.nq - 7 * count, model.nv - 6 * count
-        own = ObjectState.zeros(num, count, device)
+        own = ObjectState.zeros(num, count, num_bodies, device)
+        qpos = wp.to_torch(data.qpos)[:, self._first_qpos :].unflatten(-1, (count, 7))
         qvel = wp.to_torch(data.qvel)[:, self._first_dof :].unflatten(-1, (count, 6))
         self.state = ObjectState(
-            pos=wp.to_torch(data.xpos)[:, 1 + num_bodies :],  # MuJoCo's body 0 is the world
+            pos=qpos[..., :3],
             rot=own.rot,
             vel=qvel[..., :3],
             ang_vel=own.ang_vel,
@@ -52,7 +53,7 @@ class WarpObjects:
         )
         self.mask = torch.zeros(num, count, dtype=torch.bool, device=device)
         self.source = own.clone()
-        start = ObjectState.zeros(1, count, device)
+        start = ObjectState.zeros(1, count, num_bodies, device)
         start.pos.copy_(torch.tensor([[one.pos for one in specs]]))
         start.rot.copy_(torch.tensor([[one.rot for one in specs]]))
         self._kept = [start, own]  # Warp's arrays are views of these
@@ -80,7 +81,7 @@ class WarpObjects:
         self._put(self._diverged if diverged else self._restarted, self._start_arrays)
 
     def read(self) -> None:
-        """Launch what brings `state` up to date with MuJoCo's coordinates and poses."""
+        """Launch what brings `state` up to date with MuJoCo's coordinates."""
         wp.launch(
             kernels.read_objects,
             dim=self._shape,
@@ -90,7 +91,7 @@ class WarpObjects:
         )
 
     def measure(self, contact_force: wp.array) -> None:
-        """Launch the summing up of the character's forces on them.
+        """Launch the summing up of the forces of the character's bodies on them.
 
         Args:
             contact_force: of all contacts, in the world frame.
@@ -101,7 +102,6 @@ class WarpObjects:
             kernels.add_touch_forces,
             dim=self._data.naconmax,
             inputs=[
-                self._num_bodies,
                 self._model.geom_bodyid,
                 self._data.nacon,
                 contact.worldid,

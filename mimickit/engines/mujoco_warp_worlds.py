@@ -186,7 +186,7 @@ class Worlds:
         """Launch the write of the objects' `source` to those of their `mask`."""
         assert self.objects is not None
         self.objects.write()
-        self.read()
+        self.objects.read()
 
     def _measure(self) -> None:
         """Launch the summing up of the last substep's ground forces.

@@ -88,6 +88,7 @@ class Env:
     def reset(self, mask: Tensor) -> dict[str, Tensor]:
         """Start a new episode where mask [N] is true; observations of all envs."""
         self.engine.write(mask, self._draw(mask))
+        self._place(mask)
         self._remember(mask)
         self.obs = self._observe()
         return self.obs
@@ -96,6 +97,7 @@ class Env:
     def step(self, action: Tensor) -> Step:
         """Advance by one control step under actions [N, action_size]."""
         self.engine.command(self._decode(action))
+        self._place(None)
         self.engine.step()
         step = self._judge()
         self.obs = step.obs
@@ -105,6 +107,15 @@ class Env:
         """Fuse all but the physics with torch.compile: slow at the first steps, faster after."""
         for name in ("_decode", "_judge", "_draw", "_remember", "_observe"):
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+
+    def _place(self, mask: Optional[Tensor]) -> None:
+        """Move the objects that the task wants moved, everywhere or where mask [N] is true."""
+        placement = self.task.placement
+        if placement is not None:
+            chosen = placement.mask
+            if mask is not None:
+                chosen = chosen & mask.unsqueeze(-1)
+            self.engine.write_objects(chosen, placement.state)
 
     def _decode(self, action: Tensor) -> Tensor:
         return self.actions.decode(action, self.task.next_reference)

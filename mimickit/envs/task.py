@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
 from mimickit.specs import GroupSpec
+from mimickit.objects import Placement
 from mimickit.state import CharacterState, Marker
 
 # What a task may provide, and how: for messages to those who need it.
@@ -56,6 +57,11 @@ class Task(Protocol):
 
     @property
     def times(self) -> Tensor: ...
+
+    @property
+    def placement(self) -> Optional[Placement]:
+        """Objects to move, if the task ever moves any: at resets, and before each step."""
+        ...
 
     def reset(self, mask: Tensor) -> CharacterState:
         """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""

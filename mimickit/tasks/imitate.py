@@ -22,6 +22,7 @@ from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
+from mimickit.objects import Placement, SceneObjects
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 from mimickit.tasks.checks import check_number, check_terms
@@ -49,6 +50,7 @@ class Imitate:
         contact_force: least force component [N] that counts as touching.
         end_with_clip: episodes end as successes where a clip that does not loop does; else the
             reference holds its last frame.
+        objects: what else there is in the world.
         goal: makes what is asked for besides; see `mimickit.tasks.goals.goal.Goal`. With a goal,
             tracking terms whose weights are all 0 are neither computed nor logged.
 
@@ -83,6 +85,7 @@ class Imitate:
         contact_force: float,
         end_with_clip: bool = True,
         goal: Optional[Callable[..., Goal]] = None,
+        objects: Optional[SceneObjects] = None,
     ) -> None:
         for name, values in (("weights", reward_weights), ("scales", reward_scales)):
             check_terms(values, REWARD_TERMS, f"task.reward_{name}")
@@ -148,6 +151,8 @@ class Imitate:
                 generator=generator,
                 device=device,
             )
+            if objects is not None:
+                self.goal.connect(objects)
             parts += self.goal.parts
         visible = len(target_steps) > 0 or tracking_error or phase is not None
         self.provides = frozenset({"reference"} | ({"visible_reference"} if visible else set()))
@@ -189,6 +194,10 @@ class Imitate:
     def times(self) -> Tensor:
         """Time in the clip, [N] s."""
         return self._times(self._start, self._steps)
+
+    @property
+    def placement(self) -> Optional[Placement]:
+        return None if self.goal is None else self.goal.placement
 
     def reset(self, mask: Tensor) -> CharacterState:
         if mask.device.type == "cpu":
