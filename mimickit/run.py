@@ -17,6 +17,7 @@ from mimickit.algos.algo import Algo
 from mimickit.characters import Character
 from mimickit.envs.env import Env
 from mimickit.envs.signals import Signal
+from mimickit.envs.task import lacking
 from mimickit.errors import (
     CheckpointError,
     ConfigError,
@@ -33,6 +34,7 @@ from mimickit.launch.composing import plain
 from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
 from mimickit.methods import Method, Sources
+from mimickit.methods.method import TASK
 from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
@@ -206,11 +208,14 @@ class Train:
         }
 
     def _check_needs(self) -> None:
-        missing = self.method.needs - self.env.task.provides
+        task, method = self.env.task, self.method
+        missing = lacking(method.needs, task)
         if missing:
+            raise IncompatibleParts(f"method '{method.name}' needs {missing}")
+        if "goal" in task.provides and not method.weights.get(TASK):
             raise IncompatibleParts(
-                f"method '{self.method.name}' needs {', '.join(sorted(missing))}, which task "
-                f"{type(self.env.task).__name__} does not provide"
+                f"method '{method.name}' gives the task's reward no weight, so nothing would lead "
+                f"to the goal: set method.reward.{TASK}=0.5 (the weights are {method.weights})"
             )
 
     def _facts(self) -> dict[str, Any]:

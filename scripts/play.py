@@ -86,13 +86,15 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
             done = int(step.done[0])
             ended = done != Done.NULL
             text = f"{task.clip_names[int(task.clips[0])]}\n{steps * env.dt:.2f} s"
-            reference = task.reference if "reference" in task.provides else None
+            reference = task.reference if task.tracked else None
             if reference is not None:
                 reference = reference.clone()
                 text += f", position error {float(position_error(env.state, reference)):.3f} m"
                 reference = moved(reference, (0.0, beside, 0.0))
+            for name, figure in task.figures(env.state).items():
+                text += f"\n{name.replace('_', ' ')} {float(figure[0]):.2f}"
             text += "\nfailed" if done == Done.FAIL else ""
-            yield Frame(env.state.clone(), reference, text)
+            yield Frame(env.state.clone(), reference, text, task.markers(env.state))
 
 
 if __name__ == "__main__":

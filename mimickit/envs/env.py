@@ -16,7 +16,7 @@ from torch import Tensor
 from mimickit.engines.engine import Engine
 from mimickit.envs.actions import Actions
 from mimickit.envs.signals import Signal
-from mimickit.envs.task import Task
+from mimickit.envs.task import Task, lacking
 from mimickit.envs.terminations import done_flags
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.specs import GroupSpec
@@ -43,11 +43,10 @@ class Env:
         actions: Actions,
         signals: Optional[Mapping[str, Signal]] = None,
     ) -> None:
-        missing = actions.needs - task.provides
+        missing = lacking(actions.needs, task)
         if missing:
             raise IncompatibleParts(
-                f"{type(actions).__name__} needs {', '.join(sorted(missing))}, which task "
-                f"{type(task).__name__} does not provide; use task/action=absolute"
+                f"{type(actions).__name__} needs {missing}; or use action=absolute"
             )
         self.engine = engine
         self.task = task

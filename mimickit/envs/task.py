@@ -17,7 +17,19 @@ ABILITIES = {
     "reference": "clips that move on beside the character",
     "visible_reference": "a reference that the policy sees: task.target_steps=[1,2,3], or "
     "task.tracking_error or task.phase",
+    "goal": "something to do besides imitation: task.goal",
 }
+
+
+def lacking(needs: frozenset[str], task: Task) -> str:
+    """What of `needs` a task does not provide, with how it could; empty if nothing."""
+    missing = sorted(needs - task.provides)
+    if not missing:
+        return ""
+    named = ", ".join(
+        f"{name} ({ABILITIES[name]})" if name in ABILITIES else name for name in missing
+    )
+    return f"{named}, which task {type(task).__name__} does not provide"
 
 
 class Task(Protocol):

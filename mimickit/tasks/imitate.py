@@ -56,8 +56,8 @@ class Imitate:
 
     Attributes:
         goal: what is asked for besides, if anything.
-        provides: "reference", and "visible_reference" where the policy sees where in its clip it
-            should be.
+        provides: "reference"; "visible_reference" where the policy sees where in its clip it
+            should be; "goal" where there is one.
         tracked: whether being away from the reference is an error: not where a goal leads the
             character elsewhere and nothing of the reference is seen or rewarded.
     """
@@ -155,7 +155,8 @@ class Imitate:
                 self.goal.connect(objects)
             parts += self.goal.parts
         visible = len(target_steps) > 0 or tracking_error or phase is not None
-        self.provides = frozenset({"reference"} | ({"visible_reference"} if visible else set()))
+        abilities = {"reference": True, "visible_reference": visible, "goal": goal is not None}
+        self.provides = frozenset(name for name, able in abilities.items() if able)
         self._rewards_tracking = goal is None or any(reward_weights.values())
         self.tracked = visible or self._rewards_tracking
         self.groups = {"policy": GroupSpec.of(*parts)}
@@ -247,7 +248,9 @@ class Imitate:
         return terms
 
     def figures(self, state: CharacterState) -> dict[str, Tensor]:
-        return {} if self.goal is None else self.goal.figures(state)
+        if self.goal is None:
+            return {}
+        return {f"goal_{name}": figure for name, figure in self.goal.figures(state).items()}
 
     def markers(self, state: CharacterState) -> list[Marker]:
         return [] if self.goal is None else self.goal.markers(state)
@@ -367,4 +370,3 @@ class Imitate:
     def _times(self, start: Tensor, steps: Tensor) -> Tensor:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
         return start + steps * self._dt
-

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import mujoco
 import numpy as np
 
 from mimickit.characters import Character
 from mimickit.errors import ConfigError, RunError
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Marker
 from mimickit.viewers.camera import FIELD_OF_VIEW, LOOK_HEIGHT, FollowCamera
 from mimickit.viewers.files import prepare_output
+from mimickit.viewers.markers import Shape, arrow_lines, shapes
 from mimickit.viewers.scene import GHOST_GROUP, HIDDEN_GROUP, Scene
 
 HOST = "127.0.0.1"  # nobody else can reach the server while the page is made
@@ -55,21 +57,28 @@ class WebViewer:
         self._fps = fps
         self._scene = Scene(character, count)
         self._camera = FollowCamera(character.default_height, self._scene.width)
-        # Per frame: where the camera looks, poses of all bodies, whether ghosts show, and text.
-        self._frames: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]] = []
+        self._frames: list[_Moment] = []
 
     def show(
         self,
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Marker] = (),
     ) -> None:
         """Remember one frame."""
         roots = self._scene.place(state, reference)
         look_at = self._camera.follow(roots, 1.0 / self._fps).copy()
         data = self._scene.data
         self._frames.append(
-            (look_at, data.xpos.copy(), data.xquat.copy(), reference is not None, text)
+            _Moment(
+                look_at,
+                data.xpos.copy(),
+                data.xquat.copy(),
+                reference is not None,
+                text,
+                shapes(markers, self._scene.offsets),
+            )
         )
 
     def close(self) -> None:
@@ -97,7 +106,7 @@ class WebViewer:
         with contextlib.redirect_stdout(io.StringIO()):  # viser announces its server
             server = viser.ViserServer(host=HOST)
         try:
-            stage = _Stage(server, self._scene, self._camera)
+            stage = _Stage(server, self._scene, self._camera, self._frames[0].shapes)
             stage.show(self._frames[0])
             recording = server.get_scene_serializer()
             for frame in self._frames[1:]:
@@ -110,10 +119,23 @@ class WebViewer:
                 server.stop()
 
 
-class _Stage:
-    """The scene as viser's nodes: /world, its bodies, and their geoms."""
+class _Moment(NamedTuple):
+    """A frame: where the camera looks, poses of all bodies, whether ghosts show, what else does."""
 
-    def __init__(self, server: Any, scene: Scene, camera: FollowCamera) -> None:
+    look_at: np.ndarray
+    pos: np.ndarray
+    quat: np.ndarray
+    ghosts: bool
+    text: str
+    shapes: list[Shape]
+
+
+class _Stage:
+    """The scene as viser's nodes: /world, its bodies, their geoms, and markers."""
+
+    def __init__(
+        self, server: Any, scene: Scene, camera: FollowCamera, markers: list[Shape]
+    ) -> None:
         height = scene.character.default_height
         middle = np.array([0.0, 0.0, LOOK_HEIGHT * height])
         server.initial_camera.position = middle + 1.1 * camera.offset
@@ -144,9 +166,17 @@ class _Stage:
         for geom in range(model.ngeom):
             if model.geom_bodyid[geom] != 0 and model.geom_group[geom] != HIDDEN_GROUP:
                 _add_geom(view, model, geom)
+        self._markers = [_add_marker(view, number, shape) for number, shape in enumerate(markers)]
 
-    def show(self, frame: tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]) -> None:
-        look_at, pos, quat, ghosts, text = frame
+    def show(self, frame: _Moment) -> None:
+        look_at, pos, quat, ghosts, text, markers = frame
+        assert len(markers) == len(self._markers), "a recording keeps its markers"
+        for handle, shape in zip(self._markers, markers):
+            if shape.arrow:
+                handle.points = arrow_lines(shape)
+            else:
+                handle.position = 0.5 * (shape.tail + shape.head)
+                handle.wxyz = (1.0, 0.0, 0.0, 0.0)
         self._world.position = (-look_at[0], -look_at[1], 0.0)
         self._world.wxyz = (1.0, 0.0, 0.0, 0.0)
         for body, handle in enumerate(self._bodies):
@@ -180,6 +210,23 @@ def _add_geom(view: Any, model: mujoco.MjModel, geom: int) -> None:
         cast_shadow=not ghost,
         receive_shadow=not ghost,
     )
+
+
+def _add_marker(view: Any, number: int, shape: Shape) -> Any:
+    """A disc, or an arrow of lines: viser's own arrows came after its release 1.0."""
+    name, color = f"/world/marker{number}", tuple(round(255.0 * float(c)) for c in shape.color[:3])
+    if shape.arrow:
+        nowhere = np.zeros_like(arrow_lines(shape))
+        return view.add_line_segments(name, nowhere, colors=color, line_width=5.0)
+    import trimesh.creation as create
+
+    disc = create.cylinder(
+        radius=shape.radius, height=float(np.linalg.norm(shape.head - shape.tail)), sections=48
+    )
+    return view.add_mesh_simple(
+        name, np.asarray(disc.vertices), np.asarray(disc.faces), color=color,
+        opacity=float(shape.color[3]), cast_shadow=False, **ELSEWHERE,
+    )  # fmt: skip
 
 
 def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:

@@ -91,7 +91,7 @@ class FallingRun:
 
     def __init__(self, library, steps):
         self.env = self.policy = self.task = self
-        self.provides, self.clip_names, self.dt = {"reference"}, library.names, 0.1
+        self.tracked, self.clip_names, self.dt = True, library.names, 0.1
         self.clips = torch.tensor([0])
         self._library, self._last, self._step = library, steps, 0
 
@@ -102,6 +102,12 @@ class FallingRun:
     @property
     def state(self):
         return moved(self.reference, (0.0, 0.0, -0.25))
+
+    def figures(self, state):
+        return {}
+
+    def markers(self, state):
+        return []
 
     def reset_all(self):
         self._step = 0

@@ -96,7 +96,7 @@ class Location(Goal):
 
     def figures(self, state: CharacterState) -> dict[str, Tensor]:
         distance = (self._target - state.root_pos[:, :2]).norm(dim=-1)
-        return {"target_distance_m": distance, "at_target_share": (distance < self._near).float()}
+        return {"distance_m": distance, "reached_share": (distance < self._near).float()}
 
     def markers(self, state: CharacterState) -> list[Marker]:
         place = torch.cat([self._target, torch.zeros_like(self._target[:, :1])], dim=-1)

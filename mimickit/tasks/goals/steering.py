@@ -97,8 +97,8 @@ class Steering(Goal):
         error = self._speed * self._direction - self._motion.value
         cosine = (self._facing * facing(state.root_rot)).sum(-1)
         return {
-            "target_velocity_error_m_s": error.norm(dim=-1),
-            "target_facing_error_rad": torch.acos(cosine.clamp(-1.0, 1.0)),
+            "velocity_error_m_s": error.norm(dim=-1),
+            "facing_error_rad": torch.acos(cosine.clamp(-1.0, 1.0)),
         }
 
     def markers(self, state: CharacterState) -> list[Marker]:
