@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from torch import Tensor
 
@@ -96,6 +96,33 @@ class Placement:
 
     mask: Tensor
     state: ObjectState
+
+
+@dataclass(frozen=True)
+class Solid:
+    """What viewers draw of one object.
+
+    Attributes:
+        spec: its shape. pos: [N, 3] m. rot: [N, 4]. Both are copies.
+    """
+
+    spec: ObjectSpec
+    pos: Tensor
+    rot: Tensor
+
+
+def solids(objects: SceneObjects) -> List[Solid]:
+    """All objects of N worlds where they are now."""
+    state, found, free = objects.state, [], 0
+    for one in objects.specs:
+        if one.free:
+            found.append(Solid(one, state.pos[:, free].clone(), state.rot[:, free].clone()))
+            free += 1
+        else:
+            place = state.pos.new_tensor(one.pos).expand(len(state.pos), -1)
+            turn = state.rot.new_tensor(one.rot).expand(len(state.pos), -1)
+            found.append(Solid(one, place, turn))
+    return found
 
 
 def read_objects(nodes: Sequence[Mapping[str, Any]]) -> Tuple[ObjectSpec, ...]:

@@ -1,8 +1,9 @@
 """The structs everyone exchanges: states of characters and objects, a step of the environment.
 
 Legend: N envs or samples (any leading shape), B bodies, J joints = B - 1 (one per body but the
-root, fixed ones included), D degrees of freedom, O free objects. World frame, z up, metres, radians, newtons;
-quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first order.
+root, fixed ones included), D degrees of freedom, O free objects. World frame, z up, metres,
+radians, newtons; quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first
+order.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from mimickit.objects import ObjectSpec
 from mimickit.state import CharacterState, ObjectState
 
 # none    commands have no effect
-# pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within the
-#         limits where the character is `effort_limited`
+# pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within
+#         the limits where the character is `effort_limited`
 # vel     target velocities [rad/s], tracked with gain kd
 # torque  joint torques [Nm], within the character's limits
 # pd_1d   as pos, for characters of hinges only, always within the limits

@@ -35,9 +35,9 @@ def add_touch_forces(
     bodies = touch_force.shape[2]
     first, second = geom_body[geoms[0]] - 1, geom_body[geoms[1]] - 1  # MuJoCo's 0 is the world
     force = wp.spatial_top(contact_force[contact])
-    if 0 <= first and first < bodies and second >= bodies:
+    if first >= 0 and first < bodies and second >= bodies:
         wp.atomic_add(touch_force, world, second - bodies, first, force)
-    elif 0 <= second and second < bodies and first >= bodies:
+    elif second >= 0 and second < bodies and first >= bodies:
         wp.atomic_sub(touch_force, world, first - bodies, second, force)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco_warp as mjw
 import torch
@@ -90,11 +91,11 @@ class WarpObjects:
             device=self._device,
         )
 
-    def measure(self, contact_force: wp.array) -> None:
+    def measure(self, contact_force: Any) -> None:
         """Launch the summing up of the forces of the character's bodies on them.
 
         Args:
-            contact_force: of all contacts, in the world frame.
+            contact_force: Warp's array of those of all contacts, in the world frame.
         """
         self._touch_force.zero_()
         contact = self._data.contact

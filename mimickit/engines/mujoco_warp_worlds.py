@@ -305,9 +305,7 @@ class Worlds:
             return None
         from mimickit.engines.mujoco_warp_objects import WarpObjects  # has kernels to compile
 
-        return WarpObjects(
-            specs, self.model, self.data, self._shape[1], self.mask, self.diverged
-        )
+        return WarpObjects(specs, self.model, self.data, self._shape[1], self.mask, self.diverged)
 
     def _make_tables(self, character: Character) -> None:
         """What moves each body, the root's entries unused; see the kernels."""

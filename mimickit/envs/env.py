@@ -19,6 +19,7 @@ from mimickit.envs.signals import Signal
 from mimickit.envs.task import Task, lacking
 from mimickit.envs.terminations import done_flags
 from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.objects import SceneObjects
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Step
 
@@ -73,6 +74,11 @@ class Env:
     def state(self) -> CharacterState:
         """The simulated characters, as live views."""
         return self.engine.state
+
+    @property
+    def objects(self) -> SceneObjects:
+        """What else there is in the world, as live views."""
+        return SceneObjects(self.engine.object_specs, self.engine.objects)
 
     @property
     def generator(self) -> torch.Generator:

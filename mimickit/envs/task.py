@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
-from mimickit.specs import GroupSpec
 from mimickit.objects import Placement
+from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 
 # What a task may provide, and how: for messages to those who need it.

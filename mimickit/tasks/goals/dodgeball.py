@@ -98,13 +98,14 @@ class Dodgeball(Goal):
         self._resting = torch.tensor(resting, device=device)  # [K] heights
         mask = torch.zeros_like(objects.state.pos[..., 0], dtype=torch.bool)
         self.placement = Placement(mask, objects.state.clone())
+        self._mask, self._placed = mask, self.placement.state
         self.buffers = {
             **self._clock.buffers,
             "expected_velocity": self._expected,
             "hit": self._hit,
             "placed": mask,
-            "pos": self.placement.state.pos,
-            "vel": self.placement.state.vel,
+            "pos": self._placed.pos,
+            "vel": self._placed.vel,
         }
 
     def reset(self, mask: Tensor, start: CharacterState) -> None:
@@ -126,7 +127,7 @@ class Dodgeball(Goal):
             )
         )
         thrown = self._clock.advance().view_as(vel[..., 0])
-        self.placement.mask.zero_()
+        self._mask.zero_()
         self._expected.copy_(vel)
         self._put(thrown, *self._draw(thrown, state))
         self._expected[..., 2] -= GRAVITY * self._dt
@@ -171,14 +172,12 @@ class Dodgeball(Goal):
 
     def _put(self, chosen: Tensor, pos: Tensor, vel: Tensor) -> None:
         """Mark the chosen [N, K] to be placed, and expect their velocities."""
-        assert self.placement is not None, "connect() comes first"
-        placed, chosen_3 = self.placement.state, chosen.unsqueeze(-1)
+        chosen_3 = chosen.unsqueeze(-1)
         self._expected.copy_(torch.where(chosen_3, vel, self._expected))
-        for buffer, new in ((placed.pos, pos), (placed.vel, vel)):
+        for buffer, new in ((self._placed.pos, pos), (self._placed.vel, vel)):
             old = buffer[:, self._balls]
             buffer.index_copy_(1, self._balls, torch.where(chosen_3, new, old))
-        marked = self.placement.mask[:, self._balls] | chosen
-        self.placement.mask.index_copy_(1, self._balls, marked)
+        self._mask.index_copy_(1, self._balls, self._mask[:, self._balls] | chosen)
 
 
 def throw(pos: Tensor, aim: Tensor, aim_vel: Tensor, speed: Tensor, noise: Tensor) -> Tensor:
