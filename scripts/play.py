@@ -70,6 +70,7 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
     """
     import torch
 
+    from mimickit.evaluation.report import heading
     from mimickit.evaluation.tracking import position_error
     from mimickit.objects import solids
     from mimickit.state import Done
@@ -93,7 +94,7 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
                 text += f", position error {float(position_error(env.state, reference)):.3f} m"
                 reference = moved(reference, (0.0, beside, 0.0))
             for name, figure in task.figures(env.state).items():
-                text += f"\n{name.replace('_', ' ')} {float(figure[0]):.2f}"
+                text += f"\n{heading(name)} {float(figure[0]):.2f}"
             text += "\nfailed" if done == Done.FAIL else ""
             drawn = [*solids(env.objects), *task.markers(env.state)]
             yield Frame(env.state.clone(), reference, text, drawn)

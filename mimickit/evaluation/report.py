@@ -57,8 +57,8 @@ def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
     }
     grid = Table(title=f"{method} on {character}, deterministic", title_justify="left")
     grid.add_column("clip")
-    for heading in next(iter(cells.values())):
-        grid.add_column(heading.strip(), justify="right")
+    for column in next(iter(cells.values())):
+        grid.add_column(column.strip(), justify="right")
     for clip, row in cells.items():
         grid.add_row(clip, *row.values())
     text = StringIO()
@@ -84,5 +84,10 @@ def _figure_cells(row: Mapping[str, float]) -> dict[str, str]:
     figures = [name for name in row if name.startswith("goal_")]
     if not figures:
         return {}
-    cells = {name.replace("_", " "): f"{row[name]:.3f}" for name in figures}
+    cells = {heading(name): f"{row[name]:.3f}" for name in figures}
     return {**cells, "return": f"{row['return']:.1f}"}
+
+
+def heading(figure: str) -> str:
+    """A figure's name for people: goal_velocity_error_m_s is 'goal velocity error m/s'."""
+    return figure.replace("_m_s", "_m/s").replace("_", " ")

@@ -59,7 +59,7 @@ class Imitate:
         provides: "reference"; "visible_reference" where the policy sees where in its clip it
             should be; "goal" where there is one.
         tracked: whether being away from the reference is an error: not where a goal leads the
-            character elsewhere and nothing of the reference is seen or rewarded.
+            character elsewhere, unless the reference is seen or rewarded where it is in the world.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Imitate:
         abilities = {"reference": True, "visible_reference": visible, "goal": goal is not None}
         self.provides = frozenset(name for name, able in abilities.items() if able)
         self._rewards_tracking = goal is None or any(reward_weights.values())
-        self.tracked = visible or self._rewards_tracking
+        self.tracked = goal is None or (global_frame and (visible or self._rewards_tracking))
         self.groups = {"policy": GroupSpec.of(*parts)}
 
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)

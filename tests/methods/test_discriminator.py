@@ -73,7 +73,8 @@ class Setting:
 @KINDS
 def test_it_asks_for_its_signal_and_for_a_reference(humanoid, kind):
     setting = Setting(humanoid, kind)
-    assert setting.part.needs == {"reference"}
+    followed = set() if kind == "style" else {"visible_reference"}
+    assert setting.part.needs == {"reference"} | followed
     assert isinstance(setting.signal, Window if kind == "style" else Difference)
 
 

@@ -15,6 +15,8 @@ from mimickit.geometry.quaternion import heading
 from mimickit.state import CharacterState
 from mimickit.tasks.checks import check_range
 
+MARKER_HEIGHT = 0.03  # [m]
+
 
 def facing(root_rot: Tensor) -> Tensor:
     """Unit vector [N, 2] along the heading of rotations [N, 4]."""
@@ -30,6 +32,16 @@ def in_heading_frame(root_rot: Tensor, vector: Tensor) -> Tensor:
     """World vectors [N, 2] as seen from the heading of rotations [N, 4]: forward, left."""
     (cosine, sine), (x, y) = facing(root_rot).unbind(-1), vector.unbind(-1)
     return torch.stack([cosine * x + sine * y, cosine * y - sine * x], dim=-1)
+
+
+def flat(vector: Tensor) -> Tensor:
+    """Vectors [N, 2] as level ones [N, 3]."""
+    return torch.cat([vector, torch.zeros_like(vector[:, :1])], dim=-1)
+
+
+def on_ground(place: Tensor) -> Tensor:
+    """Places [N, 2] as points [N, 3] m a little above the ground, where markers can be seen."""
+    return torch.cat([place, torch.full_like(place[:, :1], MARKER_HEIGHT)], dim=-1)
 
 
 def any_angle(draws: Tensor) -> Tensor:

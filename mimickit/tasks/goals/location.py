@@ -22,11 +22,13 @@ from mimickit.tasks.goals.ground import (
     direction,
     facing,
     in_heading_frame,
+    on_ground,
     spread,
 )
 
 TERMS = ("position", "velocity", "facing")
 SCALED = ("position", "velocity")
+ARROW_LENGTH = 0.8  # [m], of the arrow that points at the target
 
 
 class Location(Goal):
@@ -99,8 +101,10 @@ class Location(Goal):
         return {"distance_m": distance, "reached_share": (distance < self._near).float()}
 
     def markers(self, state: CharacterState) -> list[Marker]:
-        place = torch.cat([self._target, torch.zeros_like(self._target[:, :1])], dim=-1)
-        return [Marker(place, radius=max(self._near, 0.1))]
+        place, root = on_ground(self._target), on_ground(state.root_pos[:, :2])
+        # Where the target is may lie outside of the picture: an arrow shows the way.
+        way = torch.nn.functional.normalize(place - root, dim=-1) * ARROW_LENGTH
+        return [Marker(place, radius=max(self._near, 0.1)), Marker(root, way, radius=0.02)]
 
     def _draw(self, mask: Tensor, state: CharacterState) -> None:
         """New targets around the masked roots [N]."""

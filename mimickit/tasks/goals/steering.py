@@ -21,13 +21,14 @@ from mimickit.tasks.goals.ground import (
     any_angle,
     direction,
     facing,
+    flat,
     in_heading_frame,
+    on_ground,
     spread,
 )
 
 TERMS = ("velocity", "facing")
 FACING_COLOR = (0.1, 0.65, 0.2, 0.8)
-ABOVE_GROUND = 0.03  # [m], of arrows
 LOOK_LENGTH = 0.8  # [m], of the arrow that shows where to look
 SPEED_LENGTH = 0.5  # [m] of the other arrow per m/s
 
@@ -102,14 +103,13 @@ class Steering(Goal):
         }
 
     def markers(self, state: CharacterState) -> list[Marker]:
-        place = state.root_pos.clone()
-        place[:, 2] = ABOVE_GROUND
-        go, look = self._speed * self._direction * SPEED_LENGTH, self._facing * LOOK_LENGTH
-        flat = torch.zeros_like(self._speed)
-        return [
-            Marker(place, torch.cat([go, flat], dim=-1), radius=0.03),
-            Marker(place, torch.cat([look, flat], dim=-1), radius=0.03, color=FACING_COLOR),
-        ]
+        root = on_ground(state.root_pos[:, :2])
+        go = flat(self._speed * self._direction * SPEED_LENGTH)
+        look = flat(self._facing * LOOK_LENGTH)
+        arrows = [Marker(root, go, radius=0.03)]
+        if self._separate:
+            arrows.append(Marker(root, look, radius=0.03, color=FACING_COLOR))
+        return arrows
 
     def _draw(self, mask: Tensor) -> None:
         """New directions and speeds where mask [N] is true."""
