@@ -156,7 +156,7 @@ class Strike(Goal):
     def figures(self, state: CharacterState) -> dict[str, Tensor]:
         distance = (self._target.pos - state.root_pos)[:, :2].norm(dim=-1)
         felled = upward_part(self._target.rot) < self._felled
-        return {"target_distance_m": distance, "target_felled_share": felled.float()}
+        return {"distance_m": distance, "felled_share": felled.float()}
 
 
 def upward_part(rot: Tensor) -> Tensor:
