@@ -82,14 +82,19 @@ def blocks(markers: Sequence[Drawn], offsets: np.ndarray) -> list[Block]:
     return found
 
 
-def arrow_lines(shape: Shape) -> np.ndarray:
-    """An arrow on the ground as lines, [3, 2, 3] m: its shaft and the two sides of its point."""
+def flat_arrow(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """A level arrow as triangles: vertices [7, 3] m and faces [3, 3]."""
     step = shape.head - shape.tail
-    length = max(float(np.linalg.norm(step)), 1e-9)
-    along = step / length * min(0.15, 0.5 * length)
-    side = 0.6 * np.array([-along[1], along[0], 0.0])
-    ends = [shape.tail, shape.head - along + side, shape.head - along - side]
-    return np.stack([np.stack([end, shape.head]) for end in ends]).astype(np.float32)
+    length = float(np.linalg.norm(step))
+    ahead = step / length if length > 0.0 else np.array([1.0, 0.0, 0.0])
+    left = shape.radius * np.array([-ahead[1], ahead[0], 0.0])
+    neck = shape.head - min(4.0 * shape.radius, 0.5 * length) * ahead
+    tail = shape.tail
+    corners = [
+        tail + left, tail - left, neck - left, neck + left,
+        neck + 3.0 * left, neck - 3.0 * left, shape.head,
+    ]  # fmt: skip
+    return np.array(corners, dtype=np.float32), np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6]])
 
 
 def add_markers(drawing: mujoco.MjvScene, markers: Sequence[Drawn], offsets: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from mimickit.errors import ConfigError, RunError
 from mimickit.state import CharacterState
 from mimickit.viewers.camera import FIELD_OF_VIEW, LOOK_HEIGHT, FollowCamera
 from mimickit.viewers.files import prepare_output
-from mimickit.viewers.markers import Block, Shape, arrow_lines, blocks, shapes
+from mimickit.viewers.markers import Block, Shape, blocks, flat_arrow, shapes
 from mimickit.viewers.scene import GHOST_GROUP, HIDDEN_GROUP, Scene
 from mimickit.viewers.viewer import Drawn
 
@@ -178,10 +178,9 @@ class _Stage:
             handle.position, handle.wxyz = block.pos, block.quat
         for handle, shape in zip(self._markers, markers):
             if shape.arrow:
-                handle.points = arrow_lines(shape)
-            else:
-                handle.position = 0.5 * (shape.tail + shape.head)
-                handle.wxyz = (1.0, 0.0, 0.0, 0.0)
+                handle.vertices = flat_arrow(shape)[0]
+            handle.position = np.zeros(3) if shape.arrow else 0.5 * (shape.tail + shape.head)
+            handle.wxyz = (1.0, 0.0, 0.0, 0.0)
         self._world.position = (-look_at[0], -look_at[1], 0.0)
         self._world.wxyz = (1.0, 0.0, 0.0, 0.0)
         for body, handle in enumerate(self._bodies):
@@ -218,20 +217,26 @@ def _add_geom(view: Any, model: mujoco.MjModel, geom: int) -> None:
 
 
 def _add_marker(view: Any, number: int, shape: Shape) -> Any:
-    """A disc, or an arrow of lines: viser's own arrows came after its release 1.0."""
-    name, color = f"/world/marker{number}", tuple(round(255.0 * float(c)) for c in shape.color[:3])
-    if shape.arrow:
-        nowhere = np.zeros_like(arrow_lines(shape))
-        return view.add_line_segments(name, nowhere, colors=color, line_width=5.0)
+    """A disc or a flat arrow; `_Stage.show` puts it in its place."""
     import trimesh.creation as create
 
-    disc = create.cylinder(
-        radius=shape.radius, height=float(np.linalg.norm(shape.head - shape.tail)), sections=48
-    )
+    if shape.arrow:
+        vertices, faces = flat_arrow(shape)
+        vertices = np.zeros_like(vertices)  # so that the first frame's are sent as a change
+    else:
+        height = float(np.linalg.norm(shape.head - shape.tail))
+        disc = create.cylinder(radius=shape.radius, height=height, sections=48)
+        vertices, faces = np.asarray(disc.vertices), np.asarray(disc.faces)
     return view.add_mesh_simple(
-        name, np.asarray(disc.vertices), np.asarray(disc.faces), color=color,
-        opacity=float(shape.color[3]), cast_shadow=False, **ELSEWHERE,
-    )  # fmt: skip
+        f"/world/marker{number}",
+        vertices,
+        faces,
+        color=tuple(round(255.0 * float(c)) for c in shape.color[:3]),
+        opacity=float(shape.color[3]),
+        side="double",
+        cast_shadow=False,
+        **ELSEWHERE,
+    )
 
 
 def _add_block(view: Any, number: int, block: Block) -> Any:

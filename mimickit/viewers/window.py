@@ -68,8 +68,10 @@ class WindowViewer:
         moved = self._camera.follow(roots, self._dt) - before
         with self._window.lock():
             self._window.cam.lookat[:] += moved  # from wherever the mouse has put it
-            self._window.user_scn.ngeom = 0
-            add_markers(self._window.user_scn, markers, self._scene.offsets)
+            drawing = self._window.user_scn
+            assert drawing is not None, "launch_passive was given a model"
+            drawing.ngeom = 0
+            add_markers(drawing, markers, self._scene.offsets)
             self._window.opt.geomgroup[:] = self._scene.option.geomgroup
         if text:
             self._window.set_texts((None, None, text, ""))

@@ -20,6 +20,7 @@ from mimickit.training.collector import Collector
 from mimickit.training.progress import Stopwatch
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
+from tests.tasks.goals import GOALS
 from tests.training.runs import TINY, last_policy, metrics
 
 NUM_ENVS, STEPS = 6, 4
@@ -65,10 +66,12 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["walk", ["backflip", "run"]], ids=["one clip", "two clips"])
+@pytest.fixture(params=["one clip", "two clips", *GOALS])
 def env(request, humanoid):
-    actions = AbsoluteActions if request.param == "walk" else ReferenceActions
-    task = make_task(humanoid, request.param, NUM_ENVS, tracking_error=True, phase=2)
+    clips = ["backflip", "run"] if request.param == "two clips" else "walk"
+    actions = ReferenceActions if request.param == "two clips" else AbsoluteActions
+    goal = GOALS.get(request.param)
+    task = make_task(humanoid, clips, NUM_ENVS, tracking_error=True, phase=2, goal=goal)
     return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"))
 
 
