@@ -159,8 +159,8 @@ def drive_hinges_within_limits(
 ) -> None:
     """The drives of hinges, kp * (target - angle) - kd * speed [Nm], cut at +-limit.
 
-    `applied`: as in `drive_positions`. `damping` [N, 6 + D]: MuJoCo's own of the dofs, each world's
-    [Nm s/rad]. MuJoCo must find it zero when it adds up the forces, since `applied` has the
+    `applied`: as in `drive_positions`. `damping` [N, 6 + D], in Nm s/rad: MuJoCo's own of the dofs
+    of each world. MuJoCo must find it zero when it adds up the forces, since `applied` has the
     damping's. It is set here, between that and the integration, which then takes it implicitly;
     but not that of a drive at its limit, whose torque no change of speed changes.
 

@@ -21,6 +21,7 @@ from mimickit.training.progress import Stopwatch
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
 from tests.tasks.goals import GOALS
+from tests.tasks.scenes import KINDS, scene, specs
 from tests.training.runs import TINY, last_policy, metrics
 
 NUM_ENVS, STEPS = 6, 4
@@ -33,8 +34,9 @@ class Statues:
     control_dt = DT
     device = torch.device("cpu")
 
-    def __init__(self, character, num_envs):
+    def __init__(self, character, num_envs, objects=None):
         self.character, self.num_envs = character, num_envs
+        self.objects = objects
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
 
@@ -49,6 +51,9 @@ class Statues:
             value = getattr(state, name)
             chosen = mask.view(-1, *(1,) * (value.dim() - 1))
             buffer.copy_(torch.where(chosen, value, buffer))
+
+    def write_objects(self, mask, state):
+        self.objects.pos.copy_(torch.where(mask.unsqueeze(-1), state.pos, self.objects.pos))
 
 
 class OnCuda(torch.Tensor):
@@ -66,8 +71,13 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["one clip", "two clips", *GOALS])
+@pytest.fixture(params=["one clip", "two clips", *GOALS, *KINDS])
 def env(request, humanoid):
+    if request.param in KINDS:
+        found = scene(specs(request.param), NUM_ENVS)
+        task = make_task(humanoid, num=NUM_ENVS, goal=KINDS[request.param], objects=found)
+        engine = Statues(humanoid, NUM_ENVS, found.state)
+        return CudaEnv(engine, task, AbsoluteActions(humanoid, "pos"))
     clips = ["backflip", "run"] if request.param == "two clips" else "walk"
     actions = ReferenceActions if request.param == "two clips" else AbsoluteActions
     goal = GOALS.get(request.param)

@@ -154,7 +154,7 @@ class Dodgeball(Goal):
 
     def _draw(self, chosen: Tensor, state: CharacterState) -> tuple[Tensor, Tensor]:
         """Throws [N, K, 3]: from where [m], how fast [m/s]; winds the clocks of the chosen."""
-        device = chosen.device
+        device = self._expected.device
         draws = torch.rand(5, *chosen.shape, generator=self._generator, device=device)
         noise = torch.randn(*chosen.shape, 3, generator=self._generator, device=device)
         away = spread(draws[0], self._distance).unsqueeze(-1) * direction(any_angle(draws[1]))

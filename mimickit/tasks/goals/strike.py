@@ -111,7 +111,7 @@ class Strike(Goal):
 
     def reset(self, mask: Tensor, start: CharacterState) -> None:
         self._motion.reset(mask, start)
-        draws = torch.rand(4, len(mask), generator=self._generator, device=mask.device)
+        draws = torch.rand(4, len(mask), generator=self._generator, device=self._mask.device)
         near_distance, near_share = self._near
         near = spread(draws[0], (self._distance[0], near_distance))
         far = spread(draws[0], self._distance)
