@@ -116,7 +116,9 @@ class Train:
                 f"algo.steps={self.algo.steps}"
             )
         self.noise = seeding.generator(seeds["policy"], self.env.device)
-        self.evaluator = build_evaluator(config, body, evaluation["num_envs"])
+        self.evaluator = build_evaluator(
+            config, body, evaluation["num_envs"], library=self.env.task.library
+        )
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
             evaluate_every=evaluation["every"] or EVALUATE_EVERY * num_envs,
@@ -147,7 +149,12 @@ class Train:
             print(f"  python train.py resume={shlex.quote(str(self.folder))}", flush=True)
             raise KeyboardInterrupt  # so that a sweep ends as well
         episodes = self.config["evaluation"]["episodes"]
-        evaluator = build_evaluator(self.config, self.env.engine.character, episodes)
+        evaluator = build_evaluator(
+            self.config,
+            self.env.engine.character,
+            episodes,
+            library=self.env.task.library,
+        )
         results = evaluator.run(self.policy)
         facts = self._report_facts(trainer.counters.samples)
         print(write_report(self.folder, results, facts))
@@ -328,6 +335,7 @@ def build_env(
     character: Character,
     num_envs: int,
     seed: int,
+    library: Optional[MotionLibrary] = None,
     signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
     **task_settings: Any,
 ) -> Env:
@@ -335,10 +343,11 @@ def build_env(
 
     Args:
         seed: of the task's random stream.
+        library: the clips, where another environment of this config has them on its device.
         signals: what a method wants observed; see `Method.signals`.
         task_settings: override keys of the task's node.
     """
-    entries = resolve_motions(config["motion"], character)
+    entries = [] if library is not None else resolve_motions(config["motion"], character)
     engine_node, device = dict(config["engine"]), config["device"]
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
@@ -350,7 +359,8 @@ def build_env(
             f"device={device}: {type(engine).__name__} runs on the {engine.device.type} only; use "
             "device=auto or another engine"
         )
-    library = MotionLibrary(character, entries, engine.device)
+    if library is None:
+        library = MotionLibrary(character, entries, engine.device)
     task = make(
         task_node,
         character=character,
@@ -386,6 +396,7 @@ def build_evaluator(
     *,
     num_envs: Optional[int] = None,
     seed: Optional[int] = None,
+    library: Optional[MotionLibrary] = None,
 ) -> Evaluator:
     """Judges policies on its own environments, with pose termination off.
 
@@ -393,8 +404,12 @@ def build_evaluator(
         episodes: how many per evaluation.
         num_envs: side by side; as many as episodes unless given.
         seed: of start times; the config's unless given.
+        library: see `build_env`.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
     judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
-    env = build_env(config, character, num_envs or episodes, start, **judged)
+    sampling = config["task"].get("sampling") or {}
+    if sampling.get("mode") == "adaptive":  # what is judged must not depend on what was learned
+        judged["sampling"] = {**sampling, "mode": "length"}
+    env = build_env(config, character, num_envs or episodes, start, library, **judged)
     return Evaluator(env, env.task.generator, start, episodes)

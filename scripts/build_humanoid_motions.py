@@ -10,7 +10,6 @@ input gives the same bytes. Needs `pip install pybullet` (3.2.7 was used), for i
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import math
 import sys
 import xml.etree.ElementTree as ET
@@ -20,13 +19,13 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mimickit.characters import Character, Kinematics, load_character
-from mimickit.errors import MimicKitError, MotionError
+from mimickit import launch
+from mimickit.characters import Character, Kinematics
+from mimickit.errors import MotionError
 from mimickit.geometry.quaternion import (
     quat_conjugate,
     quat_from_exp_map,
@@ -37,10 +36,9 @@ from mimickit.geometry.quaternion import (
     quat_to_exp_map,
 )
 from mimickit.motions import Clip, save_clip
-from mimickit.motions.catalog import INDEX, MOTIONS
-from mimickit.motions.importers import read_deepmimic
+from mimickit.motions.catalog import MOTIONS, index_facts, write_index
+from mimickit.motions.importers.deepmimic import find_pybullet_motions, read_deepmimic
 
-ROOT = Path(__file__).resolve().parents[1]
 TOOL_VERSION = "1"
 GROUND_BAND = 0.02  # [m] how far the lowest geom may be from the ground before we correct it
 MAX_ROUNDS = 8
@@ -129,10 +127,11 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+@launch.friendly_errors()
 def main(folder: Path = MOTIONS / "humanoid") -> None:
     """Build every clip and the index into `folder`."""
-    source, version = find_data()
-    humanoid = load_humanoid()
+    source, version = find_pybullet_motions(), importlib.metadata.version("pybullet")
+    humanoid = launch.make_character("humanoid")
     ground = Ground(humanoid)
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, Any] = {}
@@ -143,48 +142,15 @@ def main(folder: Path = MOTIONS / "humanoid") -> None:
         if touching is None:
             bodies = ground.touching(clip)
             touching = None if set(bodies) <= set(humanoid.may_touch_ground) else bodies
-        index[name] = {
-            "file": f"{name}.npz",
-            "loop": clip.loop,
-            "fps": clip.fps,
-            "duration": round(clip.duration, 4),
-            "weight": 1.0,
-            "may_touch_ground": None if touching is None else list(touching),
-            "source": clip.provenance["source"],
-            "licence": clip.provenance["licence"],
-            "notes": clip.provenance["notes"],
-        }
+        index[name] = index_facts(clip, f"{name}.npz", touching)
         print(
             f"{name}: {clip.num_frames} frames, {clip.duration:.3f} s; {clip.provenance['notes']}"
         )
-    write_index(folder / INDEX, index)
-
-
-def find_data() -> tuple[Path, str]:
-    """The folder of the source clips, and the version of the package that holds them.
-
-    Raises:
-        MotionError: the package is not installed.
-    """
-    spec = importlib.util.find_spec("pybullet_data")
-    if spec is None or not spec.submodule_search_locations:
-        raise MotionError(
-            "the source clips are not here: there is no package 'pybullet_data'; "
-            "`pip install pybullet` brings it"
-        )
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    return folder / "data" / "motions", importlib.metadata.version("pybullet")
-
-
-def load_humanoid() -> Character:
-    """The humanoid of conf/character/humanoid.yaml."""
-    facts: dict[str, Any] = {}
-    for file in ("base", "humanoid"):
-        text = (ROOT / "conf" / "character" / f"{file}.yaml").read_text(encoding="utf-8")
-        facts.update(yaml.safe_load(text))
-    for key in ("_target_", "defaults"):
-        facts.pop(key, None)
-    return load_character(**facts)
+    head = (
+        "The clips of the humanoid: what `motion=<name>` finds. Made by "
+        "scripts/build_humanoid_motions.py; see docs/motions.md."
+    )
+    write_index(folder, head, index)
 
 
 def build(
@@ -365,17 +331,6 @@ def turn(start: Tensor, end: Tensor) -> Tensor:
     return quat_to_exp_map(quat_multiply(quat_conjugate(start), end))
 
 
-def write_index(path: Path, clips: dict[str, Any]) -> None:
-    """Write index.yaml."""
-    head = (
-        "# The clips of the humanoid: what `motion=<name>` finds. Made by "
-        "scripts/build_humanoid_motions.py; see docs/motions.md.\n"
-        "# may_touch_ground: null takes the character's own list, [] allows all bodies.\n"
-    )
-    text = yaml.safe_dump({"clips": clips}, sort_keys=False, width=100, allow_unicode=True)
-    path.write_text(head + text, encoding="utf-8")
-
-
 def _raised(clip: Clip, lift: np.ndarray) -> Clip:
     pos = clip.root_pos.astype(np.float64)
     pos[:, 2] += lift
@@ -420,7 +375,4 @@ def _range(values: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(*(Path(argument) for argument in sys.argv[1:2]))
-    except MimicKitError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    main(*(Path(argument) for argument in sys.argv[1:2]))

@@ -102,7 +102,7 @@ MORE_CLIPS = {
         "no motion 'spinkik' (asked for by motion)",
         "Closest: spinkick",
     ),
-    "a folder": ("motion=./", None, "motion=./: a clip is an .npz file"),
+    "a folder without clips": ("motion=./", None, "motion: folder . holds no clip"),
 }
 
 DATASETS = {
@@ -145,7 +145,7 @@ DATASETS = {
     "name and file": (
         "motion=motions.yaml",
         dataset({"name": "walk", "file": "walk.npz"}),
-        "motions[0] wants either `name` or `file`",
+        "motions[0] wants one of `name`, `file`, `folder`",
     ),
     "missing file": (
         "motion=motions.yaml",

@@ -146,8 +146,10 @@ class Kinematics:
         body_pos = (steps.transpose(-1, -2) @ self._leads).transpose(-1, -2)
         return root_pos.unsqueeze(-2) + body_pos, body_rot
 
-    def dof_velocity(self, joint_rot: Tensor, next_joint_rot: Tensor, dt: float) -> Tensor:
-        """Dof velocities [..., D] rad/s that turn one pose into the next within dt seconds.
+    def dof_velocity(
+        self, joint_rot: Tensor, next_joint_rot: Tensor, dt: Union[float, Tensor]
+    ) -> Tensor:
+        """Dof velocities [..., D] rad/s that turn one pose into the next within dt [..., 1] s.
 
         A ball joint's is log(q^-1 q') / dt, its angular velocity in the child frame; a hinge's is
         that vector's component along the axis.

@@ -45,11 +45,20 @@ def read_tree(path: Path) -> list[TreeBody]:
     Raises:
         CharacterError: the file is missing, not MJCF, or uses what this package cannot simulate.
     """
+    return list(_Reader(path, read_mjcf(path)).bodies())
+
+
+def read_mjcf(path: Path) -> ET.Element:
+    """The root element of an MJCF file, with what it includes.
+
+    Raises:
+        CharacterError: the file is missing, or not MJCF.
+    """
     root = _read_xml(path)
     if root.tag != "mujoco":
         raise CharacterError(f"{path} is not MJCF: its root element is <{root.tag}>, not <mujoco>")
     _splice_includes(root, [path])
-    return list(_Reader(path, root).bodies())
+    return root
 
 
 def _read_xml(path: Path) -> ET.Element:
@@ -95,7 +104,7 @@ class _Reader:
         angles = [element.get("angle") for element in root.findall("compiler")]
         stated = [angle for angle in angles if angle is not None]  # the last one holds
         self.to_radians = 1.0 if stated and stated[-1] == "radian" else math.pi / 180.0
-        self.joint_defaults = self._collect_defaults()
+        self.joint_defaults = default_attributes(root, "joint")
 
     def bodies(self) -> Iterator[TreeBody]:
         top = self.root.findall("worldbody/body")
@@ -158,21 +167,6 @@ class _Reader:
             armature=self._floats(attributes, "armature", "0", owner)[0],
         )
 
-    def _collect_defaults(self) -> dict[str, dict[str, str]]:
-        """Joint attributes per default class, inherited ones included; '' is the main class."""
-        found: dict[str, dict[str, str]] = {}
-
-        def visit(element: ET.Element, inherited: dict[str, str], top: bool) -> None:
-            joint = element.find("joint")
-            merged = {**inherited, **(joint.attrib if joint is not None else {})}
-            found["" if top else element.get("class", "")] = merged
-            for child in element.findall("default"):
-                visit(child, merged, top=False)
-
-        for default in self.root.findall("default"):
-            visit(default, found.get("", {}), top=True)
-        return found
-
     @staticmethod
     def _child_class(element: ET.Element, inherited: str) -> str:
         return element.get("childclass", inherited)
@@ -183,28 +177,61 @@ class _Reader:
         return (x, y, z)
 
     def _rotation(self, element: ET.Element, body: str) -> tuple[float, float, float, float]:
-        for other in ("axisangle", "euler", "xyaxes", "zaxis"):
-            if element.get(other) is not None:
-                raise CharacterError(
-                    f"{self.path}: body '{body}' uses {other}; state its rotation as quat"
-                )
-        w, x, y, z = self._floats(element.attrib, "quat", "1 0 0 0", f"body '{body}'")
-        length = math.sqrt(w * w + x * x + y * y + z * z)
-        if length == 0.0:
-            raise CharacterError(f"{self.path}: the quat of body '{body}' has no direction")
-        return (x / length, y / length, z / length, w / length)
+        return read_rotation(self.path, element.attrib, f"body '{body}'")
 
     def _floats(
         self, attributes: Mapping[str, str], key: str, default: str, owner: str
     ) -> list[float]:
-        """The finite numbers of an attribute, as many as its default has."""
-        text, count = attributes.get(key, default), len(default.split())
-        try:
-            numbers = [float(word) for word in text.split()]
-        except ValueError:
-            numbers = []
-        if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
-            raise CharacterError(
-                f'{self.path}: {owner} has {key}="{text}", which must be {count} numbers'
-            )
-        return numbers
+        return read_numbers(self.path, attributes, key, default, owner)
+
+
+def default_attributes(root: ET.Element, tag: str) -> dict[str, dict[str, str]]:
+    """Attributes of <tag> per default class, inherited ones included; '' is the main class."""
+    found: dict[str, dict[str, str]] = {}
+
+    def visit(element: ET.Element, inherited: dict[str, str], top: bool) -> None:
+        own = element.find(tag)
+        merged = {**inherited, **(own.attrib if own is not None else {})}
+        found["" if top else element.get("class", "")] = merged
+        for child in element.findall("default"):
+            visit(child, merged, top=False)
+
+    for default in root.findall("default"):
+        visit(default, found.get("", {}), top=True)
+    return found
+
+
+def read_rotation(
+    path: Path, attributes: Mapping[str, str], owner: str
+) -> tuple[float, float, float, float]:
+    """The rotation (x, y, z, w) that `quat` states, to unit length as MuJoCo brings it.
+
+    Raises:
+        CharacterError: it has no direction, or the rotation is stated in another way.
+    """
+    for other in ("axisangle", "euler", "xyaxes", "zaxis"):
+        if attributes.get(other) is not None:
+            raise CharacterError(f"{path}: {owner} uses {other}; state its rotation as quat")
+    w, x, y, z = read_numbers(path, attributes, "quat", "1 0 0 0", owner)
+    length = math.sqrt(w * w + x * x + y * y + z * z)
+    if length == 0.0:
+        raise CharacterError(f"{path}: the quat of {owner} has no direction")
+    return (x / length, y / length, z / length, w / length)
+
+
+def read_numbers(
+    path: Path, attributes: Mapping[str, str], key: str, default: str, owner: str
+) -> list[float]:
+    """The finite numbers of an attribute, as many as its default has.
+
+    Raises:
+        CharacterError: naming the file and the `owner` of the attribute.
+    """
+    text, count = attributes.get(key, default), len(default.split())
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+        raise CharacterError(f'{path}: {owner} has {key}="{text}", which must be {count} numbers')
+    return numbers

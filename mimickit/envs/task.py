@@ -46,6 +46,7 @@ class Task(Protocol):
         clip_names: their names.
         library: the clips. times: where in its clip each env is, [N] s.
         generator: draws the episodes; whoever wants the same ones again reseeds it.
+        library: the clips that it plays, for other environments on the same device.
     """
 
     groups: dict[str, GroupSpec]

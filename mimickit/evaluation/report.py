@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mimickit.errors import RunError
+from mimickit.evaluation.clips import worst_clips
 from mimickit.evaluation.published import Published, published
 from mimickit.loggers.logger import replace_file
 
 NAME = "evaluation.json"
+SHOWN = 20  # rows of clips in the table; evaluation.json has all
 
 
 def write_report(
@@ -41,9 +43,11 @@ def write_report(
 
 
 def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
-    """A row per clip: our figures that there are, and the paper's where it has any."""
-    rows = dict(results["clips"])
-    if len(rows) != 1:
+    """A row per clip: our figures that there are, and the paper's; of many, the worst."""
+    clips = results["clips"]
+    names = list(clips) if len(clips) <= SHOWN else worst_clips(clips, SHOWN)
+    rows = {name: clips[name] for name in names}
+    if len(clips) != 1:
         rows["overall"] = results["overall"]
     cells = {
         clip: {
@@ -63,6 +67,8 @@ def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
         grid.add_row(clip, *row.values())
     text = StringIO()
     Console(file=text, width=120).print(grid)
+    if len(clips) > len(names):
+        text.write(f"the {len(names)} worst of {len(clips)} clips; {NAME} has all\n")
     return text.getvalue()
 
 

@@ -4,7 +4,7 @@ Importing this package imports no torch, because an engine may need to be import
 """
 
 from mimickit.launch.app import friendly_errors, main
-from mimickit.launch.building import build, make
+from mimickit.launch.building import build, make, make_character
 from mimickit.launch.checks import check_config
 from mimickit.launch.composing import CONF, compose, plain, register, saved_config
 
@@ -16,6 +16,7 @@ __all__ = [
     "friendly_errors",
     "main",
     "make",
+    "make_character",
     "plain",
     "register",
     "saved_config",

@@ -157,8 +157,8 @@ def run_program(job: Job, config_name: str) -> None:
 
 
 @contextlib.contextmanager
-def friendly_errors() -> Iterator[None]:
-    """Print a user's error as one line on stderr and exit with 1; a context or a decorator.
+def friendly_errors(code: int = 1) -> Iterator[None]:
+    """Print a user's error as one line on stderr and exit with `code`; a context or a decorator.
 
     With HYDRA_FULL_ERROR=1 the traceback comes instead. Ctrl-C exits with 130, silently. All other
     exceptions are bugs of ours and keep their traceback.
@@ -170,7 +170,7 @@ def friendly_errors() -> Iterator[None]:
         if full:
             raise
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(code) from None
     except KeyboardInterrupt:
         if full:
             raise

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.checks import check_config
-from mimickit.launch.composing import SAVED_CONFIG, plain
+from mimickit.launch.composing import SAVED_CONFIG, compose, plain
 
 
 def make(node: Mapping[str, Any], **live: Any) -> Any:
@@ -34,6 +34,15 @@ def make(node: Mapping[str, Any], **live: Any) -> Any:
             raise error.__cause__ from None
         raise
     return factory(**live)
+
+
+def make_character(name: str) -> Any:
+    """The character of conf/character/`name`.yaml, for scripts that need no more of a run.
+
+    Raises:
+        MimicKitError: there is no such character, or its facts cannot be.
+    """
+    return make(check_config(compose([f"character={name}"])).character)
 
 
 def build(cfg: DictConfig, folder: Optional[Union[str, Path]] = None) -> Any:

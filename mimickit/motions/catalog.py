@@ -1,4 +1,4 @@
-"""From what `motion=` may hold (a name, a path, a list, a dataset file) to clips with weights."""
+"""From what `motion=` may hold (names, files, folders, lists, datasets) to clips with weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any, Optional
 import yaml
 
 from mimickit.characters import Character
-from mimickit.errors import ConfigError, MotionError, UnknownMotion, closest, unknown_name_message
+from mimickit.errors import (
+    ConfigError,
+    MotionError,
+    UnknownMotion,
+    closest,
+    closest_beside,
+    unknown_name_message,
+)
 from mimickit.motions.clip import Clip, load_clip, read_bytes
 from mimickit.motions.importers.mimickit import read_mimickit
 
@@ -20,10 +27,30 @@ INDEX = "index.yaml"
 INDEX_KEYS = (
     "file", "loop", "fps", "duration", "weight", "may_touch_ground", "source", "licence", "notes",
 )  # fmt: skip
-ENTRY_KEYS = ("name", "file", "weight", "loop", "may_touch_ground")
+PLACES = ("name", "file", "folder")  # an entry has one of them
+ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground")
 
 _CLIP_SUFFIXES = (".npz", ".pkl")
 _DATASET_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, eq=False)
+class MotionSource:
+    """One clip that a run asks for, not read yet.
+
+    Attributes:
+        name: for reports; None takes the clip's own.
+        path: of the clip.
+        weight: how often it is sampled, relative to the others; >= 0.
+        loop: whether it wraps around; None leaves that to the clip.
+        may_touch_ground: see `MotionEntry`.
+    """
+
+    name: Optional[str]
+    path: Path
+    weight: float
+    loop: Optional[bool]
+    may_touch_ground: Optional[tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +77,10 @@ def resolve_motions(
     """The clips that `motion` asks for, at least one, with weights that do not sum to zero.
 
     Args:
-        motion: a clip name of the character's index; a path to a clip (.npz, or MimicKit's .pkl)
-            or to a dataset (.yaml); a mapping of `name` or `file` with `weight`, `loop`,
-            `may_touch_ground`; or a list of any of these. Paths are relative to the working
-            directory, those in a dataset to its file.
+        motion: a clip name of the character's index; a path to a clip (.npz, or MimicKit's .pkl),
+            to a folder of clips, or to a dataset (.yaml); a mapping of `name`, `file` or `folder`
+            with `weight`, `loop`, `may_touch_ground`; or a list of any of these. Paths are
+            relative to the working directory, those in a dataset to its file.
         folder: where the character's clips and index.yaml lie; None is motions/<character>.
 
     Raises:
@@ -61,14 +88,44 @@ def resolve_motions(
         ConfigError: a key, a weight or a form that cannot be. MotionError: a file that cannot be
             read.
     """
+    sources = list_motions(motion, character, folder)
+    return _unique([read_entry(source, character) for source in sources])
+
+
+def list_motions(
+    motion: Any, character: Character, folder: Optional[Path] = None
+) -> list[MotionSource]:
+    """As `resolve_motions`, but reads no clip."""
     resolver = _Resolver(character, MOTIONS / character.name if folder is None else Path(folder))
-    entries = _unique(resolver.resolve(motion, "motion", Path()))
-    if not entries:
+    sources = resolver.resolve(motion, "motion", Path())
+    if not sources:
         raise ConfigError(f"motion={motion} asks for no clip at all; name at least one")
-    if not sum(entry.weight for entry in entries) > 0:
-        names = ", ".join(entry.name for entry in entries)
-        raise ConfigError(f"motion: the weights of all clips are 0 ({names}); give one a weight")
-    return entries
+    if not sum(source.weight for source in sources) > 0:
+        names = ", ".join(source.name or source.path.stem for source in sources[:12])
+        more = ", ..." if len(sources) > 12 else ""
+        raise ConfigError(
+            f"motion: the weights of all clips are 0 ({names}{more}); give one a weight"
+        )
+    return sources
+
+
+def read_entry(source: MotionSource, character: Character) -> MotionEntry:
+    """Read one clip.
+
+    Raises:
+        MotionError: the file cannot be read, or holds a clip of another character.
+    """
+    if source.path.suffix.lower() == ".pkl":
+        clip = read_mimickit(source.path, character)
+    else:
+        clip = load_clip(source.path)
+    try:
+        clip.check_fits(character)
+    except MotionError as error:
+        raise MotionError(f"{source.path}: {error}") from None
+    if source.loop is not None:
+        clip = replace(clip, loop=source.loop)
+    return MotionEntry(source.name or clip.name, clip, source.weight, source.may_touch_ground)
 
 
 def motion_names(folder: Path) -> list[str]:
@@ -97,20 +154,52 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     return {str(name): dict(facts) for name, facts in clips.items()}
 
 
+def index_facts(clip: Clip, file: str, may_touch_ground: Optional[Sequence[str]]) -> dict[str, Any]:
+    """What an index.yaml says about a clip in `file`: see `INDEX_KEYS`."""
+    return {
+        "file": file,
+        "loop": clip.loop,
+        "fps": clip.fps,
+        "duration": round(clip.duration, 4),
+        "weight": 1.0,
+        "may_touch_ground": None if may_touch_ground is None else list(may_touch_ground),
+        "source": clip.provenance["source"],
+        "licence": clip.provenance["licence"],
+        "notes": clip.provenance["notes"],
+    }
+
+
+def write_index(folder: Path, head: str, clips: Mapping[str, Any]) -> None:
+    """Write `folder`/index.yaml.
+
+    Args:
+        head: what the clips are and what made them, for the first line.
+        clips: `index_facts` by name.
+    """
+    text = (
+        f"# {head}\n"
+        "# may_touch_ground: null takes the character's own list, [] allows all bodies.\n"
+    )
+    text += yaml.safe_dump({"clips": clips}, sort_keys=False, width=100, allow_unicode=True)
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
 class _Resolver:
-    """Reads entries for one character; `where` is the key to change, `base` what paths start at."""
+    """Finds sources for one character; `where` is the key to change, `base` what paths start at."""
 
     def __init__(self, character: Character, folder: Path) -> None:
         self.character = character
         self.folder = folder
+        self._indices: dict[Path, dict[str, MotionSource]] = {}  # by folder and name
+        self._by_file: dict[Path, dict[str, MotionSource]] = {}  # by folder and file name
 
-    def resolve(self, motion: Any, where: str, base: Path) -> list[MotionEntry]:
+    def resolve(self, motion: Any, where: str, base: Path) -> list[MotionSource]:
         if isinstance(motion, Mapping):
-            return [self._mapping(motion, where, base)]
+            return self._mapping(motion, where, base)
         if isinstance(motion, (str, Path)):
             if Path(motion).suffix.lower() in _DATASET_SUFFIXES:
                 return self._dataset(base / Path(motion).expanduser())
-            return [self._word(str(motion), where, base)]
+            return self._word(str(motion), where, base)
         if isinstance(motion, Sequence):
             found = []
             for number, item in enumerate(motion):
@@ -120,82 +209,108 @@ class _Resolver:
             f"{where} must be a clip name, a path, a mapping, or a list of these, got {motion!r}"
         )
 
-    def _dataset(self, path: Path) -> list[MotionEntry]:
+    def _dataset(self, path: Path) -> list[MotionSource]:
         motions = _read_yaml(path, ("motions",)).get("motions")
         if not isinstance(motions, list) or not motions:
             raise ConfigError(f"{path}: 'motions' must be a list of at least one clip")
-        return [
-            self._mapping(item, f"{path}: motions[{number}]", path.parent)
-            for number, item in enumerate(motions)
-        ]
+        found = []
+        for number, item in enumerate(motions):
+            found += self._mapping(item, f"{path}: motions[{number}]", path.parent)
+        return found
 
-    def _mapping(self, item: Any, where: str, base: Path) -> MotionEntry:
+    def _mapping(self, item: Any, where: str, base: Path) -> list[MotionSource]:
+        """What a mapping asks for: its facts are those of each clip that it brings."""
         _check_keys(item, ENTRY_KEYS, where)
-        if ("name" in item) == ("file" in item):
-            raise ConfigError(f"{where} wants either `name` or `file`, got {dict(item)}")
-        if "name" in item:
-            entry = self._named(str(item["name"]), f"{where}.name")
+        places = [key for key in PLACES if key in item]
+        if len(places) != 1:
+            raise ConfigError(f"{where} wants one of `name`, `file`, `folder`; got {dict(item)}")
+        (place,) = places
+        value, key = str(item[place]), f"{where}.{place}"
+        if place == "name":
+            sources = [self._named(value, key)]
+        elif place == "file":
+            sources = [self._file(value, key, base)]
         else:
-            entry = self._file(str(item["file"]), f"{where}.file", base)
+            sources = self._folder(base / Path(value).expanduser(), key)
+        facts: dict[str, Any] = {}
         if item.get("loop") is not None:
             if not isinstance(item["loop"], bool):
                 raise ConfigError(f"{where}.loop must be true or false, got {item['loop']!r}")
-            entry = replace(entry, clip=replace(entry.clip, loop=item["loop"]))
+            facts["loop"] = item["loop"]
         if "weight" in item:
-            entry = replace(entry, weight=_weight(item["weight"], entry.name, f"{where}.weight"))
+            facts["weight"] = _weight(item["weight"], Path(value).stem, f"{where}.weight")
         if "may_touch_ground" in item:
             bodies = self._bodies(item["may_touch_ground"], f"{where}.may_touch_ground")
-            entry = replace(entry, may_touch_ground=bodies)
-        return entry
+            facts["may_touch_ground"] = bodies
+        return [replace(source, **facts) for source in sources]
 
-    def _word(self, word: str, where: str, base: Path) -> MotionEntry:
-        suffix = Path(word).suffix.lower()
-        is_path = suffix in _CLIP_SUFFIXES or "/" in word or "\\" in word
-        return self._file(word, where, base) if is_path else self._named(word, where)
+    def _word(self, word: str, where: str, base: Path) -> list[MotionSource]:
+        path = base / Path(word).expanduser()
+        is_file = path.suffix.lower() in _CLIP_SUFFIXES
+        is_path = is_file or "/" in word or "\\" in word
+        if path.is_dir() and (is_path or word not in self._index(self.folder)):
+            return self._folder(path, where)
+        return [self._file(word, where, base) if is_path else self._named(word, where)]
 
-    def _named(self, name: str, where: str) -> MotionEntry:
-        index = read_index(self.folder)
+    def _named(self, name: str, where: str) -> MotionSource:
+        index = self._index(self.folder)
         if name not in index:
             kind = f"character '{self.character.name}' has no motion"
             raise UnknownMotion(unknown_name_message(kind, name, index, where, most=24))
-        return self._indexed(name, index[name], self.folder)
+        return index[name]
 
-    def _file(self, file: str, where: str, base: Path) -> MotionEntry:
+    def _file(self, file: str, where: str, base: Path) -> MotionSource:
         path = base / Path(file).expanduser()
-        suffix = path.suffix.lower()
-        if suffix == ".npz":
-            for name, facts in read_index(path.parent).items():
-                if facts["file"] == path.name:  # one of a catalog's clips, asked for by its path
-                    return self._indexed(name, facts, path.parent)
-            clip = self._load(path)
-        elif suffix == ".pkl":
-            clip = read_mimickit(path, self.character)
-        else:
+        if path.suffix.lower() not in _CLIP_SUFFIXES:
             raise MotionError(
                 f"{where}={file}: a clip is an .npz file, or MimicKit's .pkl; convert others with "
                 "an importer. A dataset (.yaml) is given by itself or in a list"
             )
-        return MotionEntry(clip.name, clip, 1.0, None)
+        # One of a catalog's clips, asked for by its path, brings the facts of its index.
+        return self._listed(path) or MotionSource(None, path, 1.0, None, None)
 
-    def _indexed(self, name: str, facts: Mapping[str, Any], folder: Path) -> MotionEntry:
+    def _folder(self, folder: Path, where: str) -> list[MotionSource]:
+        """All clips below a folder by path; with the facts of an index.yaml that lists them."""
+        if not folder.is_dir():
+            raise MotionError(f"{where}: there is no folder {folder}.{closest_beside(folder)}")
+        found = []
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in _CLIP_SUFFIXES and not path.name.startswith("."):
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                found.append(self._listed(path) or MotionSource(name, path, 1.0, None, None))
+        if not found:
+            raise MotionError(
+                f"{where}: folder {folder} holds no clip ({' or '.join(_CLIP_SUFFIXES)})"
+            )
+        return found
+
+    def _index(self, folder: Path) -> dict[str, MotionSource]:
+        """The clips of a folder's index.yaml by name."""
+        if folder not in self._indices:
+            found = {
+                name: self._indexed(name, facts, folder)
+                for name, facts in read_index(folder).items()
+            }
+            self._indices[folder] = found
+            self._by_file[folder] = {source.path.name: source for source in found.values()}
+        return self._indices[folder]
+
+    def _listed(self, path: Path) -> Optional[MotionSource]:
+        """What the index.yaml beside a clip says of it, if there is one that lists it."""
+        self._index(path.parent)
+        return self._by_file[path.parent].get(path.name)
+
+    def _indexed(self, name: str, facts: Mapping[str, Any], folder: Path) -> MotionSource:
         where = f"{folder / INDEX}: clips.{name}"
-        return MotionEntry(
+        return MotionSource(
             name=name,
-            clip=self._load(folder / facts["file"]),
+            path=folder / facts["file"],
             weight=_weight(facts.get("weight", 1.0), name, f"{where}.weight"),
+            loop=None,
             may_touch_ground=self._bodies(
                 facts.get("may_touch_ground"), f"{where}.may_touch_ground"
             ),
         )
-
-    def _load(self, path: Path) -> Clip:
-        """A clip of this character, known to fit it; one of another is named with its file."""
-        clip = load_clip(path)
-        try:
-            clip.joint_rot_for(self.character)
-        except MotionError as error:
-            raise MotionError(f"{path}: {error}") from None
-        return clip
 
     def _bodies(self, names: Any, where: str) -> Optional[tuple[str, ...]]:
         if names is None:
@@ -243,12 +358,13 @@ def _unique(entries: Sequence[MotionEntry]) -> list[MotionEntry]:
     """The entries, with #2, #3, ... added to names that came before."""
     taken = {entry.name for entry in entries}
     seen: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one given to each name
     unique = []
     for entry in entries:
-        name, number = entry.name, 1
-        while name in seen or (number > 1 and name in taken):
-            number += 1
-            name = f"{entry.name}#{number}"
+        name = entry.name
+        while name in seen or (name != entry.name and name in taken):
+            numbers[entry.name] = numbers.get(entry.name, 1) + 1
+            name = f"{entry.name}#{numbers[entry.name]}"
         seen.add(name)
         unique.append(entry if name == entry.name else replace(entry, name=name))
     return unique

@@ -98,6 +98,19 @@ class Clip:
             MotionError: the clip lacks joints of the character, has others, or turns a hinge
                 about another axis than the character's.
         """
+        self.check_fits(character)
+        rot = np.zeros((self.num_frames, character.num_joints, 4), dtype=np.float32)
+        rot[..., 3] = 1.0
+        for joint in character.movable_joints:
+            rot[:, joint.body - 1] = self.joint_rot[:, self.joint_names.index(joint.name)]
+        return rot
+
+    def check_fits(self, character: Character) -> None:
+        """Refuse a clip of another character, in the cases that `joint_rot_for` lists.
+
+        Raises:
+            MotionError: as there.
+        """
         wanted = [joint.name for joint in character.movable_joints]
         missing = [name for name in wanted if name not in self.joint_names]
         extra = [name for name in self.joint_names if name not in wanted]
@@ -107,14 +120,10 @@ class Clip:
                 f"missing joints: {_with_closest(missing, self.joint_names)}; "
                 f"unknown joints: {_with_closest(extra, wanted)}"
             )
-        rot = np.zeros((self.num_frames, character.num_joints, 4), dtype=np.float32)
-        rot[..., 3] = 1.0
         for joint in character.movable_joints:
-            own = self.joint_rot[:, self.joint_names.index(joint.name)]
             if joint.kind is JointKind.HINGE:
+                own = self.joint_rot[:, self.joint_names.index(joint.name)]
                 self._check_hinge(own, joint.name, joint.axis, character.name)
-            rot[:, joint.body - 1] = own
-        return rot
 
     def _check_hinge(
         self, rot: np.ndarray, joint: str, axis: tuple[float, float, float], character: str
@@ -211,7 +220,20 @@ def load_clip(path: Union[str, Path]) -> Clip:
         MotionError: the file is missing, truncated, not a clip, altered, or too new.
     """
     path = Path(path)
-    content = _read_members(path, read_bytes(path))
+    content = read_content(path)
+    try:
+        return clip_of(content)
+    except MotionError as error:
+        raise MotionError(f"{path}: {error}") from None
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """What a clip's .npz file holds, known to be whole, but the motion itself not yet checked.
+
+    Raises:
+        MotionError: the file is missing, truncated, not a clip, altered, or too new.
+    """
+    content = read_members(path, read_bytes(path))
     if "format" not in content or str(content["format"]) != FORMAT:
         raise MotionError(
             f"{path} is not a motion clip of this package (it holds: "
@@ -234,6 +256,15 @@ def load_clip(path: Union[str, Path]) -> Clip:
         raise MotionError(
             f"{path} is damaged or was edited: its content does not match the sha256 stored in it"
         )
+    return content
+
+
+def clip_of(content: Mapping[str, Any]) -> Clip:
+    """The clip that the content of a file describes.
+
+    Raises:
+        MotionError: it describes none, e.g. because a number is NaN.
+    """
     try:
         return Clip(
             name=str(content["name"]),
@@ -245,10 +276,8 @@ def load_clip(path: Union[str, Path]) -> Clip:
             joint_rot=content["joint_rot"],
             provenance=json.loads(str(content["provenance"])),
         )
-    except MotionError as error:
-        raise MotionError(f"{path}: {error}") from None
     except ValueError as error:
-        raise MotionError(f"{path} is damaged: {error}") from None
+        raise MotionError(f"the file is damaged: {error}") from None
 
 
 def save_clip(path: Union[str, Path], clip: Clip) -> None:
@@ -260,18 +289,7 @@ def save_clip(path: Union[str, Path], clip: Clip) -> None:
     path = Path(path)
     if path.suffix != ".npz":
         raise MotionError(f"a clip's file name must end in .npz, got {path}")
-    content: dict[str, Any] = {
-        "format": np.array(FORMAT),
-        "version": np.array(FORMAT_VERSION),
-        "name": np.array(clip.name),
-        "fps": np.array(clip.fps),
-        "loop": np.array(clip.loop),
-        "joint_names": np.array(clip.joint_names),
-        "root_pos": clip.root_pos,
-        "root_rot": clip.root_rot,
-        "joint_rot": clip.joint_rot,
-        "provenance": np.array(json.dumps(clip.provenance, sort_keys=True)),
-    }
+    content = _content(clip)
     content["content_hash"] = np.array(_content_hash(content))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)  # numpy stamps members with 1980-01-01
@@ -283,6 +301,11 @@ def save_clip(path: Union[str, Path], clip: Clip) -> None:
         if temporary.exists():
             temporary.unlink()
         raise MotionError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def content_hash(clip: Clip) -> str:
+    """The sha256 that the clip's file carries: what a clip made from it states as its source's."""
+    return _content_hash(_content(clip))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -311,13 +334,29 @@ def source_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read_members(path: Path, data: bytes) -> dict[str, Any]:
+def read_members(path: Path, data: bytes, skip_pickled: bool = False) -> dict[str, Any]:
+    """The arrays of an .npz file by name; nothing is unpickled.
+
+    Args:
+        path: for messages. data: the file's bytes.
+        skip_pickled: leave out members that only unpickling would give, instead of refusing.
+
+    Raises:
+        MotionError: the file is no .npz, is damaged, or holds pickled objects.
+    """
     if not zipfile.is_zipfile(io.BytesIO(data)):
         wrong = "is truncated" if data.startswith(b"PK") else "is not an .npz file"
         raise MotionError(f"{path} {wrong}")
+    content: dict[str, Any] = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key]) for key in archive.files}
+            for key in archive.files:
+                try:
+                    content[key] = np.asarray(archive[key])
+                except ValueError as error:
+                    if not (skip_pickled and "allow_pickle" in str(error)):
+                        raise
+        return content
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise MotionError(f"{path} holds pickled objects, which are not read") from None
@@ -336,6 +375,22 @@ def _read_members(path: Path, data: bytes) -> dict[str, Any]:
         TypeError,
     ) as error:
         raise MotionError(f"{path} is damaged: {error}") from None
+
+
+def _content(clip: Clip) -> dict[str, Any]:
+    """All members of a clip's file but the hash over them."""
+    return {
+        "format": np.array(FORMAT),
+        "version": np.array(FORMAT_VERSION),
+        "name": np.array(clip.name),
+        "fps": np.array(clip.fps),
+        "loop": np.array(clip.loop),
+        "joint_names": np.array(clip.joint_names),
+        "root_pos": clip.root_pos,
+        "root_rot": clip.root_rot,
+        "joint_rot": clip.joint_rot,
+        "provenance": np.array(json.dumps(clip.provenance, sort_keys=True)),
+    }
 
 
 def _content_hash(content: Mapping[str, Any]) -> str:

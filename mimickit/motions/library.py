@@ -9,41 +9,17 @@ within 1e-3 rad of slerp for joints of up to 1,800 deg/s.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Optional, Union
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mimickit.characters import Character, Kinematics
-from mimickit.geometry.quaternion import (
-    heading,
-    quat_conjugate,
-    quat_from_heading,
-    quat_multiply,
-    quat_rotate,
-    quat_slerp,
-    quat_to_exp_map,
-)
+from mimickit.characters import Character
+from mimickit.geometry.quaternion import quat_from_heading, quat_multiply, quat_rotate
 from mimickit.motions.catalog import MotionEntry
+from mimickit.motions.resampling import build_table, row_columns
 from mimickit.state import CharacterState
-
-STORED_RATE = 100.0  # least stored frames per second
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """One clip at its own or the stored rate: poses and velocities, all [T, ...]."""
-
-    root_pos: Tensor
-    root_rot: Tensor
-    joint_rot: Tensor
-    root_vel: Tensor
-    root_ang_vel: Tensor
-    dof_vel: Tensor
 
 
 class MotionLibrary:
@@ -71,37 +47,20 @@ class MotionLibrary:
         self.loops = torch.tensor([entry.clip.loop for entry in entries], device=device)
         self.may_touch_ground = _allowed_contacts(character, entries).to(device)
 
-        kinematics = Kinematics(character, dtype=torch.float64)
-        rows, counts, rates, loop_turns, loop_steps = [], [], [], [], []
-        for entry in entries:
-            frames, turn, step = _read(entry, kinematics)
-            factor = math.ceil(STORED_RATE / entry.clip.fps)
-            packed = _pack(_upsample(frames, factor), kinematics)
-            rows.append(packed)
-            counts.append(len(packed))
-            rates.append(entry.clip.fps * factor)
-            loop_turns.append(turn)
-            loop_steps.append(step)
-        self._table = torch.cat(rows).float().to(device)  # [F, columns]
-        last = torch.tensor(counts) - 2  # the last frame that has a next one
-        first = torch.tensor([0, *counts[:-1]]).cumsum(0)
-        self._rows = torch.stack([first, last], -1).to(device)  # [C, 2], of the table
+        table = build_table([entry.clip for entry in entries], character, device)
+        self._table = table.rows  # [F, columns]
+        counts = torch.tensor(table.counts)
+        # First row of each clip, and from there its last row that has a next one: [C, 2].
+        self._rows = torch.stack([counts.cumsum(0) - counts, counts - 2], -1).to(device)
         # Duration [s], frames per second, 1 for a loop: one gather brings all of a clip's facts.
         self._facts = torch.stack(
-            [self.durations.cpu(), torch.tensor(rates), self.loops.cpu().float()], -1
+            [self.durations.cpu(), torch.tensor(table.rates), self.loops.cpu().float()], -1
         ).to(device)
-        # The planar motion that one cycle of a looping clip makes: a turn about z [rad], then a
-        # step [m].
-        self._loop_turn = torch.tensor(loop_turns, dtype=torch.float32, device=device)
-        self._loop_step = torch.tensor([(step.real, step.imag) for step in loop_steps]).to(device)
+        self._loop_turn, self._loop_step = table.loop_turns, table.loop_steps
         self._turning = bool((self._loop_turn != 0).any())
         self.all_loop = bool(self.loops.all())
-
-        joints, bodies, dofs = character.num_joints, character.num_bodies, character.num_dofs
-        widths = (4, 4 * joints, 4 * bodies, 3, 3 * bodies, 3, 3, dofs)
-        edges = np.cumsum((0, *widths))
-        self._columns = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:])]
-        self._rotation_width = int(edges[3])
+        self._columns = row_columns(character)
+        self._rotation_width = self._columns[2].stop
 
     def __len__(self) -> int:
         """C."""
@@ -196,95 +155,6 @@ class MotionLibrary:
         return length.unsqueeze(-1) * torch.stack(
             [x * cosine - y * sine, x * sine + y * cosine], -1
         )
-
-
-def _read(entry: MotionEntry, kinematics: Kinematics) -> tuple[_Frames, float, complex]:
-    """A clip's frames with velocities, and its cycle's turn [rad] and step [m]."""
-    clip = entry.clip
-    root_pos = torch.tensor(clip.root_pos, dtype=torch.float64)
-    root_rot = torch.tensor(clip.root_rot, dtype=torch.float64)
-    joint_rot = torch.tensor(clip.joint_rot_for(kinematics.character), dtype=torch.float64)
-    turn, step = 0.0, 0j
-    if clip.loop:
-        turn = float(heading(quat_multiply(root_rot[-1], quat_conjugate(root_rot[0]))))
-        turn = 0.0 if abs(turn) < 1e-5 else turn
-        start = complex(*root_pos[0, :2].tolist()) * complex(math.cos(turn), math.sin(turn))
-        step = complex(*root_pos[-1, :2].tolist()) - start
-
-    # Velocities over the intervals between frames, then their mean at the frames: continuous, and
-    # never over more than one interval, where a fast joint may turn by more than half a circle.
-    between = torch.cat(
-        [
-            (root_pos[1:] - root_pos[:-1]) * clip.fps,
-            quat_to_exp_map(quat_multiply(root_rot[1:], quat_conjugate(root_rot[:-1]))) * clip.fps,
-            kinematics.dof_velocity(joint_rot[:-1], joint_rot[1:], 1.0 / clip.fps),
-        ],
-        dim=-1,
-    )
-    before, after = between[:1], between[-1:]
-    if clip.loop:  # the intervals on the other side of the seam, in this cycle's heading
-        cycle = quat_from_heading(torch.tensor(turn, dtype=torch.float64))
-        before = _turn_velocities(quat_conjugate(cycle), between[-1:])
-        after = _turn_velocities(cycle, between[:1])
-    between = torch.cat([before, between, after])
-    velocity = 0.5 * (between[:-1] + between[1:])
-    frames = _Frames(
-        root_pos, root_rot, joint_rot, velocity[:, :3], velocity[:, 3:6], velocity[:, 6:]
-    )
-    return frames, turn, step
-
-
-def _turn_velocities(rotation: Tensor, velocity: Tensor) -> Tensor:
-    world = quat_rotate(rotation, velocity[:, :6].view(-1, 2, 3)).view(-1, 6)
-    return torch.cat([world, velocity[:, 6:]], dim=-1)
-
-
-def _upsample(frames: _Frames, factor: int) -> _Frames:
-    """Insert factor - 1 frames between each two: slerp for rotations, linear for the rest."""
-    count = len(frames.root_pos)
-    position = torch.arange((count - 1) * factor + 1, dtype=torch.float64) / factor
-    first = position.floor().long().clamp_max(count - 2)
-    blend = position - first
-
-    def rotations(q: Tensor) -> Tensor:
-        t = blend.view(-1, *(1,) * (q.dim() - 2)).expand(len(blend), *q.shape[1:-1])
-        return quat_slerp(q[first], q[first + 1], t)
-
-    def vectors(v: Tensor) -> Tensor:
-        return torch.lerp(v[first], v[first + 1], blend.unsqueeze(-1))
-
-    return _Frames(
-        vectors(frames.root_pos),
-        rotations(frames.root_rot),
-        rotations(frames.joint_rot),
-        vectors(frames.root_vel),
-        vectors(frames.root_ang_vel),
-        vectors(frames.dof_vel),
-    )
-
-
-def _pack(frames: _Frames, kinematics: Kinematics) -> Tensor:
-    """One row per frame, columns as `MotionLibrary` slices them."""
-    body_pos, body_rot = kinematics.forward(frames.root_pos, frames.root_rot, frames.joint_rot)
-    rotations = torch.cat([frames.root_rot.unsqueeze(1), frames.joint_rot, body_rot], dim=1)
-    return torch.cat(
-        [
-            _continuous(rotations).flatten(1),
-            frames.root_pos,
-            (body_pos - body_pos[:, :1]).flatten(1),
-            frames.root_vel,
-            frames.root_ang_vel,
-            frames.dof_vel,
-        ],
-        dim=-1,
-    )
-
-
-def _continuous(q: Tensor) -> Tensor:
-    """Flip signs so that neighbouring quaternions [T, ..., 4] blend along the shorter arc."""
-    flips = (q[1:] * q[:-1]).sum(-1, keepdim=True) < 0
-    sign = torch.where(flips, -1.0, 1.0).to(q).cumprod(0)
-    return torch.cat([q[:1], q[1:] * sign])
 
 
 def _allowed_contacts(character: Character, entries: Sequence[MotionEntry]) -> Tensor:

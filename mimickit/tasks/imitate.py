@@ -21,7 +21,7 @@ from mimickit.errors import ConfigError
 from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
 from mimickit.motions.library import MotionLibrary
-from mimickit.motions.sampler import MotionSampler
+from mimickit.motions.sampler import make_sampler, read_sampling
 from mimickit.objects import Placement, SceneObjects
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
@@ -50,6 +50,8 @@ class Imitate:
         contact_force: least force component [N] that counts as touching.
         end_with_clip: episodes end as successes where a clip that does not loop does; else the
             reference holds its last frame.
+        sampling: which clips and which parts of them are drawn how often; keys of
+            `mimickit.motions.sampler.Sampling`. None draws clips by weight.
         objects: what else there is in the world.
         goal: makes what is asked for besides; see `mimickit.tasks.goals.goal.Goal`. With a goal,
             tracking terms whose weights are all 0 are neither computed nor logged.
@@ -84,6 +86,7 @@ class Imitate:
         contact_termination: bool,
         contact_force: float,
         end_with_clip: bool = True,
+        sampling: Optional[Mapping[str, Any]] = None,
         goal: Optional[Callable[..., Goal]] = None,
         objects: Optional[SceneObjects] = None,
     ) -> None:
@@ -100,9 +103,15 @@ class Imitate:
         check_number(contact_force, 0.0, "task.contact_force")
         if tracking_error and not global_frame:
             raise ConfigError("task.tracking_error=true needs task.global_frame=true")
+        settings = read_sampling(sampling or {})
+        if settings.mode == "adaptive" and not (pose_termination or contact_termination):
+            raise ConfigError(
+                "task.sampling.mode=adaptive learns from failures, and task.pose_termination and "
+                "task.contact_termination are both off"
+            )
         device = library.durations.device
         self.library = library
-        self.sampler = MotionSampler(library, generator, random_start)
+        self.sampler = make_sampler(library, generator, random_start, settings, control_dt)
         self.clip_names = library.names
         self.episode_length_s = episode_length_s
         self.pose_termination = pose_termination
@@ -263,14 +272,17 @@ class Imitate:
         return self._any(causes)
 
     def failed(self, state: CharacterState) -> Tensor:
-        causes = [] if self.goal is None else [self.goal.failed(state)]
+        causes = []
         if self.contact_termination:
             allowed = self.library.may_touch_ground.index_select(0, self._clips)
             causes.append(terminations.forbidden_contact(state, allowed, self._contact_force))
         if self.pose_termination:
             distance, frame = self._termination_distance, self._termination_frame
             causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
-        return self._any(causes)
+        failed = self._any(causes)
+        if self.sampler.adaptive:  # what a goal counts as lost says nothing about the clip
+            self.sampler.record(self._clips, self.times, failed)
+        return failed if self.goal is None else failed | self.goal.failed(state)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -281,6 +293,7 @@ class Imitate:
             "used": self._used,
             "goal": None if self.goal is None else self.goal.state_dict(),
             "generator": self.sampler.generator.get_state(),
+            "sampler": self.sampler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -293,6 +306,7 @@ class Imitate:
         if self.goal is not None:
             self.goal.load_state_dict(state["goal"])
         restore(self.sampler.generator, state["generator"], "the clips and start times")
+        self.sampler.load_state_dict(state.get("sampler", {}))  # older checkpoints have none
 
     def _tracking_rewards(self, state: CharacterState) -> dict[str, Tensor]:
         reference = self.reference

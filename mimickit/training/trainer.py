@@ -19,6 +19,7 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.env import Env
 from mimickit.errors import RunError
 from mimickit.evaluation.background import BackgroundEvaluation
+from mimickit.evaluation.clips import clip_metrics
 from mimickit.evaluation.evaluator import Evaluator, Results
 from mimickit.generators import restore
 from mimickit.graphs import Graphed
@@ -243,7 +244,7 @@ class Trainer:
             state["run"]["counters"]["best_score"] = overall["return"]
             self.checkpoints.save_best(state, behind=self._on_cuda)
         figures = {f"eval/{name}": value for name, value in overall.items() if name != "episodes"}
-        return {**figures, "eval/samples": state["samples"]}
+        return {**figures, **clip_metrics(results["clips"]), "eval/samples": state["samples"]}
 
     def _check_finite(self, metrics: dict[str, float], weights: float) -> None:
         """Stop before anything that is not a number reaches a checkpoint."""

@@ -162,6 +162,18 @@ MISTAKES = {
         ("exploration_std",), math.nan,
         ConfigError, r"exploration_std must be > 0, got nan",
     ),
+    "motors for ball joints": (
+        ("effort_limited",), True,
+        ConfigError, r"character\.effort_limited needs hinges only, .* ball joints \(abdomen, neck",
+    ),
+    "control rate of zero": (
+        ("control_hz",), 0,
+        ConfigError, r"control_hz must be > 0, got 0\.0",
+    ),
+    "simulation rate in words": (
+        ("sim_hz",), "fast",
+        ConfigError, r"character\.sim_hz=fast: a number is needed",
+    ),
     "missing model": (
         ("model",), "humanoid/humaniod.xml",
         CharacterError, r"no character file .*humaniod\.xml \(character\.model\)",

@@ -15,7 +15,7 @@ ARM = (
     "shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow",
     "wrist_roll", "wrist_pitch", "wrist_yaw",
 )  # fmt: skip
-# [kg] of all bodies, and [Nm, rad^2] of one joint each, from physics.md's sources: mjlab, Menagerie.
+# [kg]. Sources: mjlab 1.6.0, g1.xml; MuJoCo Menagerie 2ffe3e3, unitree_go2/go2.xml.
 MASS = {"g1": 33.341, "go2": 15.206}
 FREQUENCY, DAMPING_RATIO = 10.0, 2.0  # [Hz], mjlab's rule for gains
 

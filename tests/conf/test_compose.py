@@ -165,3 +165,14 @@ def test_whole_floats_become_integers():
 def test_targets_lists_the_engine_first():
     node = {"algo": {"_target_": "a"}, "engine": {"_target_": "b"}, "_target_": "c", "x": [{}]}
     assert [key for key, _ in targets(node)] == ["engine", "algo", ""]
+
+
+def test_engines_run_at_the_characters_rates_unless_told_otherwise():
+    for engine in GROUPS["engine"]:
+        for name, rates in (("humanoid", (30, 120)), ("g1", (50, 200)), ("go2", (50, 200))):
+            cfg = composed(f"engine={engine}", f"character={name}")
+            assert (cfg.engine.control_hz, cfg.engine.sim_hz) == rates
+    cfg = composed("character=g1", "engine.control_hz=100")
+    assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (100, 200)
+    cfg = composed("character=g1", "character.sim_hz=400")
+    assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (50, 400)

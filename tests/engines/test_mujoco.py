@@ -13,6 +13,7 @@ from mimickit.geometry.quaternion import (
     quat_angle,
     quat_conjugate,
     quat_multiply,
+    quat_normalize,
     quat_to_exp_map,
 )
 
@@ -166,3 +167,33 @@ def test_body_poses_after_steps_are_those_of_mujocos_own_kinematics(build, human
         torch.testing.assert_close(engine.state.body_pos[world], body_pos, atol=1e-5, rtol=0)
         body_rot = torch.from_numpy(data.xquat[1:][:, [1, 2, 3, 0]]).float()
         assert quat_angle(engine.state.body_rot[world], body_rot).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["g1", "go2"])
+def test_robots_thrown_about_by_random_efforts_do_not_blow_up(build, request, name):
+    """Targets that ask for anything up to the torque limits, for three steps each, after a drop."""
+    robot = request.getfixturevalue(name)
+    engine = build(robot, 64, control_hz=robot.control_hz, sim_hz=robot.sim_hz)
+    state = engine.state.clone()
+    state.root_pos[:, 2] += 0.5
+    state.root_rot.copy_(quat_normalize(torch.randn(64, 4)))
+    engine.write(torch.ones(64, dtype=torch.bool), state)
+    reach = [joint.torque_limit / joint.kp if joint.kp > 0 else 0.0 for joint in robot.joints]
+    reach = torch.tensor(robot.per_dof(reach), dtype=torch.float32)
+    default = torch.tensor(robot.default_dofs, dtype=torch.float32)
+    for _ in range(33):
+        engine.command(default + (2 * torch.rand(64, robot.num_dofs) - 1) * reach)
+        for _ in range(3):
+            engine.step()
+            assert not engine.diverged.any()
+            assert engine.state.dof_vel.abs().max() < 100.0
+
+
+def test_motors_are_mujocos_own_position_actuators(build, g1):
+    model = build(g1, 1).model
+    assert (model.dof_damping == 0).all()
+    for joint in g1.movable_joints:
+        actuator = model.actuator(joint.name)
+        assert actuator.gainprm[0] == joint.kp
+        assert actuator.biasprm[1:3].tolist() == [-joint.kp, -joint.kd]
+        assert actuator.forcerange.tolist() == [-joint.torque_limit, joint.torque_limit]

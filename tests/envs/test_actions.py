@@ -175,10 +175,45 @@ def test_reference_actions_need_drives_that_take_poses(humanoid, mode):
         ReferenceActions(humanoid, mode)
 
 
+@pytest.mark.parametrize("effort_scale", [1.0, 0.5])
+def test_an_action_of_one_asks_a_motor_for_its_limit(g1, effort_scale):
+    """Of the reference pose at rest; an ankle's 50 Nm are 50 / 28.501 = 1.754 rad away."""
+    actions = ReferenceActions(g1, "pos", effort_scale=effort_scale)
+    reference = random_state(g1, 4)
+    reference.dof_vel.zero_()
+    angles = Kinematics(g1).rot_to_dof(reference.joint_rot)
+    for sign in (1.0, -1.0):
+        error = actions.decode(torch.full((4, 29), sign), reference) - angles
+        for joint in g1.movable_joints:
+            torque = joint.kp * error[:, joint.dofs]
+            expected = torch.full_like(torque, sign * effort_scale * joint.torque_limit)
+            torch.testing.assert_close(torque, expected, atol=1e-3, rtol=1e-4, msg=joint.name)
+            if joint.name == "left_ankle_roll_joint":
+                assert error[0, joint.dofs].item() == pytest.approx(
+                    sign * effort_scale * 1.7543, 1e-3
+                )
+
+
+def test_bounds_leave_a_motor_all_its_torque_at_either_end_of_its_range(g1):
+    """An ankle's roll of +-0.2618 rad is asked for within +-(0.2618 + 50 / 28.501) rad."""
+    low, high = action_bounds(g1, "pos")
+    for joint in g1.movable_joints:
+        dof, (least, most) = joint.dofs.start, joint.limits[0]
+        assert joint.kp * (high[dof] - most) >= joint.torque_limit - 1e-9
+        assert joint.kp * (least - low[dof]) >= joint.torque_limit - 1e-9
+        if joint.name == "left_ankle_roll_joint":
+            assert (low[dof], high[dof]) == pytest.approx((-2.0161, 2.0161), abs=1e-4)
+    # Drives without limits have the published bounds: 1.4 * 0.2618 = 0.3665 rad.
+    low, high = action_bounds(replace(g1, effort_limited=False), "pos")
+    ankle = next(j for j in g1.movable_joints if j.name == "left_ankle_roll_joint").dofs.start
+    assert (low[ankle], high[ankle]) == pytest.approx((-0.3665, 0.3665), abs=1e-4)
+
+
+@pytest.mark.parametrize("key", ["scale", "effort_scale"])
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
-def test_scale_must_be_positive(humanoid, scale):
-    with pytest.raises(ConfigError, match=r"action.scale must be > 0, got"):
-        ReferenceActions(humanoid, "pos", scale=scale)
+def test_scales_must_be_positive(humanoid, key, scale):
+    with pytest.raises(ConfigError, match=f"action.{key} must be > 0, got"):
+        ReferenceActions(humanoid, "pos", **{key: scale})
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from mimickit.errors import ConfigError, MotionError, UnknownBody, UnknownMotion
 from mimickit.motions import Clip, motion_names, resolve_motions, save_clip
-from mimickit.motions.catalog import MotionEntry, _unique
+from mimickit.motions.catalog import MotionEntry, _unique, list_motions
 
 
 def still_clip(humanoid, name: str) -> Clip:
@@ -121,6 +121,67 @@ def test_a_dataset_may_stand_in_a_list(folder, humanoid):
     assert [entry.name for entry in entries] == ["stand", "fall", "stand#2"]
 
 
+def test_a_folder_brings_every_clip_below_it(folder, humanoid, tmp_path):
+    deeper = folder / "more" / "slow"
+    deeper.mkdir(parents=True)
+    save_clip(deeper / "sit.npz", still_clip(humanoid, "anything"))
+    (deeper / "notes.txt").write_text("not a clip")
+    for motion in (folder, f"{folder}/", {"folder": str(folder)}, [str(folder)]):
+        entries = resolve_motions(motion, humanoid)
+        # The index beside `stand` and `fall` speaks for them; the other is called by its place.
+        facts = {e.name: (e.weight, e.may_touch_ground) for e in entries}
+        assert facts == {"stand": (2.0, None), "fall": (1.0, ()), "more/slow/sit": (1.0, None)}
+
+
+def test_facts_of_a_folder_are_those_of_each_of_its_clips(folder, humanoid):
+    path = dataset(
+        folder.parent / "mix.yaml",
+        {"folder": "clips", "weight": 0.25, "loop": True, "may_touch_ground": ["head"]},
+        {"name": "stand"},
+    )
+    entries = resolve_motions(str(path), humanoid, folder)
+    assert [e.name for e in entries] == ["fall", "stand", "stand#2"]
+    assert [e.weight for e in entries] == [0.25, 0.25, 2.0]
+    assert [e.clip.loop for e in entries] == [True, True, False]
+    assert [e.may_touch_ground for e in entries] == [("head",), ("head",), None]
+
+
+def test_a_bare_word_is_a_folder_only_where_no_clip_has_that_name(folder, humanoid, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "stand").mkdir()
+    assert [e.name for e in resolve_motions("stand", humanoid, folder)] == ["stand"]
+    assert len(resolve_motions("clips", humanoid, folder)) == 2
+
+
+@pytest.mark.parametrize(
+    ("motion", "message"),
+    [
+        ({"folder": "clisp"}, r"motion\.folder: there is no folder clisp\. Closest: clips"),
+        ("empty/", r"motion: folder empty holds no clip \(\.npz or \.pkl\)"),
+    ],
+)
+def test_a_folder_without_clips_is_refused(folder, humanoid, monkeypatch, motion, message):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(MotionError, match=message):
+        resolve_motions(motion, humanoid)
+
+
+def test_a_damaged_clip_of_a_folder_is_named(folder, humanoid):
+    (folder / "zz.npz").write_bytes(b"PK not a clip")
+    with pytest.raises(MotionError, match=r"zz\.npz is truncated"):
+        resolve_motions(folder, humanoid)
+
+
+def test_listing_reads_no_clip(folder, humanoid):
+    (folder / "zz.npz").write_bytes(b"PK not a clip")
+    assert [source.path.name for source in list_motions(folder, humanoid)] == [
+        "fall.npz",
+        "stand.npz",
+        "zz.npz",
+    ]
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
@@ -129,11 +190,11 @@ def test_a_dataset_may_stand_in_a_list(folder, humanoid):
         ({"name": "stand", "weight": "much"}, "must be finite and >= 0, got much"),
         ({"name": "stand", "weight": True}, "must be finite and >= 0, got True"),
         ({"name": "stand", "wieght": 1}, "unknown key 'wieght'. Closest: weight"),
-        ({"weight": 1}, "wants either `name` or `file`"),
-        ({"name": "stand", "file": "stand.npz"}, "wants either `name` or `file`"),
+        ({"weight": 1}, "wants one of `name`, `file`, `folder`"),
+        ({"name": "stand", "file": "stand.npz"}, "wants one of `name`, `file`, `folder`"),
         ({"name": "stand", "loop": "wrap"}, "loop must be true or false, got 'wrap'"),
         ({"name": "stand", "may_touch_ground": "left_hand"}, "must be a list of bodies"),
-        ("stand", "must be a mapping of name, file, weight"),
+        ("stand", "must be a mapping of name, file, folder, weight"),
     ],
 )
 def test_a_dataset_entry_that_cannot_be_is_refused(folder, humanoid, item, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from mimickit.errors import MotionError
 from mimickit.geometry.quaternion import (
     quat_conjugate,
     quat_from_heading,
@@ -20,6 +22,7 @@ from mimickit.geometry.quaternion import (
 from mimickit.motions import load_clip, motion_names, resolve_motions
 from mimickit.motions.catalog import INDEX_KEYS, MOTIONS, read_index
 from mimickit.motions.clip import PROVENANCE_KEYS
+from mimickit.motions.importers.deepmimic import find_pybullet_motions
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = MOTIONS / "humanoid"
@@ -242,7 +245,7 @@ def test_repairing_a_cut_makes_the_step_like_its_neighbours(script, window):
 
 def test_the_script_makes_the_same_bytes_again(script, ground, humanoid, tmp_path):
     pytest.importorskip("pybullet_data")
-    source, version = script.find_data()
+    source, version = find_pybullet_motions(), importlib.metadata.version("pybullet")
     for name in ("walk", "getup_facedown", "dance_b"):
         clip = script.build(name, script.RECIPES[name], source, version, humanoid, ground)
         data = (source / script.RECIPES[name].file).read_bytes()
@@ -256,7 +259,7 @@ def test_the_script_makes_the_same_bytes_again(script, ground, humanoid, tmp_pat
         assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_the_script_says_which_package_is_missing(script, monkeypatch):
-    monkeypatch.setattr(script.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(script.MotionError, match="`pip install pybullet` brings it"):
-        script.find_data()
+def test_it_says_which_package_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MotionError, match="`pip install pybullet` brings it"):
+        find_pybullet_motions()

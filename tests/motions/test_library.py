@@ -22,9 +22,10 @@ from mimickit.geometry.quaternion import (
     quat_slerp,
     quat_to_exp_map,
 )
-from mimickit.motions import Clip, resolve_motions
+from mimickit.motions import Clip, resampling, resolve_motions
 from mimickit.motions.catalog import MOTIONS, MotionEntry, motion_names
-from mimickit.motions.library import STORED_RATE, MotionLibrary
+from mimickit.motions.library import MotionLibrary
+from mimickit.motions.resampling import STORED_RATE, build_table
 
 TURN, STEP = 1.3, 0.8 - 0.3j  # one cycle of the synthetic clip: rad, then m
 ALL_CLIPS = tuple(motion_names(MOTIONS / "humanoid"))
@@ -362,6 +363,35 @@ def test_clips_of_different_rates_do_not_mix(humanoid):
         alone = play(MotionLibrary(humanoid, [entry(clip)]), times[rows])
         for name, tensor in vars(alone).items():
             torch.testing.assert_close(getattr(state, name)[rows], tensor, msg=name)
+
+
+def test_clips_made_many_at_a_time_are_those_made_alone(humanoid, shipped, monkeypatch):
+    clips = [each.clip for each in shipped]
+    whole = build_table(clips, humanoid)
+    monkeypatch.setattr(resampling, "CHUNK", 500)  # some clips are longer, some fit in twos
+    parts = build_table(clips, humanoid)
+    assert parts.counts == whole.counts
+    assert len(whole.rows) == sum(whole.counts)
+    torch.testing.assert_close(parts.rows, whole.rows, atol=1e-6, rtol=0)
+    torch.testing.assert_close(parts.loop_steps, whole.loop_steps)
+    alone = torch.cat([build_table([clip], humanoid).rows for clip in clips])
+    torch.testing.assert_close(alone, whole.rows, atol=1e-6, rtol=0)
+
+
+@pytest.mark.gpu
+def test_a_table_made_on_cuda_is_that_of_the_cpu(humanoid, shipped):
+    clips = [each.clip for each in shipped]
+    expected, found = (build_table(clips, humanoid, device) for device in ("cpu", "cuda"))
+    assert found.rows.is_cuda
+    torch.testing.assert_close(found.rows.cpu(), expected.rows, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.loop_turns.cpu(), expected.loop_turns)
+
+
+def test_a_second_of_motion_takes_808_bytes_a_row(humanoid):
+    """202 columns: 4 + 14 x 4 + 15 x 4 rotations, 3 + 15 x 3 places, 3 + 3 + 28 velocities."""
+    table = build_table([turning_clip(humanoid, frames=31, fps=30.0)], humanoid)
+    assert table.rows.shape == (121, 202)  # 30 fps four times over
+    assert table.rates == [120.0]
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (4, 3), (2, 3, 2), (0,)])

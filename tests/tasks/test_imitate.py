@@ -364,6 +364,34 @@ def test_the_pose_is_compared_where_the_policy_can_see_it(
     assert task.failed(tipped(task, angle=3.0)).tolist() == [tilt_counts] * 4
 
 
+def test_adaptive_sampling_learns_where_episodes_fail(humanoid):
+    sampling = {"mode": "adaptive"}
+    clips = ["walk", "roll"]
+    task = make_task(humanoid, clips, num=12, sampling=sampling, pose_termination=False)
+    start(task)
+    state = pressed(task, humanoid, "head")  # fails in walk, roll allows it
+    before = task.sampler.probabilities()
+    for _ in range(60):
+        task.advance(task.reference)
+        failed = task.failed(state)
+        task.reset(torch.zeros(12, dtype=torch.bool))
+    assert torch.equal(failed, task.clips == 0)
+    walk = task.sampler._clip_of == 0
+    chances = task.sampler.failure_chances()
+    assert chances[walk].min() > 0.9
+    assert chances[~walk].max() < 0.7
+    after = task.sampler.probabilities()
+    assert after[walk].sum() > before[walk].sum() + 0.05
+    assert after[~walk].sum() > 0.0
+
+
+def test_other_modes_record_nothing(humanoid, monkeypatch):
+    task = make_task(humanoid, sampling={"mode": "length"})
+    monkeypatch.setattr(task.sampler, "record", None)
+    start(task)
+    assert not task.failed(task.reference).any()
+
+
 def test_success_is_the_end_of_a_clip_that_does_not_loop(humanoid):
     task = make_task(humanoid, ["kick", "walk"], num=8, random_start=False)
     start(task)
@@ -428,12 +456,16 @@ def test_without_random_start_clips_begin_at_their_beginning(humanoid):
     torch.testing.assert_close(task.times, torch.tensor([0.0, DT, 0.0, DT]))
 
 
-def test_a_saved_task_goes_on_bit_for_bit(humanoid):
-    original, copy = (make_task(humanoid, ["turn_left1", "run"], 5, seed) for seed in (0, 1))
+@pytest.mark.parametrize("mode", ["weights", "adaptive"])
+def test_a_saved_task_goes_on_bit_for_bit(humanoid, mode):
+    clips, sampling = ["turn_left1", "run"], {"mode": mode}
+    original, copy = (make_task(humanoid, clips, 5, seed, sampling=sampling) for seed in (0, 1))
     start(original)
     start(copy)
+    away = random_state(humanoid, 5, height=9.0)
     for _ in range(37):
         original.advance(original.reference)
+        original.failed(away)
     copy.load_state_dict(original.state_dict())
     state = random_state(humanoid, 5)
     for _ in range(5):
@@ -441,6 +473,7 @@ def test_a_saved_task_goes_on_bit_for_bit(humanoid):
         assert torch.equal(copy.observe(state)["policy"], original.observe(state)["policy"])
         for task in (original, copy):
             task.advance(task.reference)
+            task.failed(state)
             task.reset(torch.tensor([True, False, False, True, False]))
 
 
@@ -463,6 +496,15 @@ def test_a_saved_task_goes_on_bit_for_bit(humanoid):
         ({"termination_distance": float("nan")}, r"task.termination_distance must be > 0, got nan"),
         ({"contact_force": -0.1}, r"task.contact_force must be >= 0, got -0.1"),
         ({"tracking_error": True, "global_frame": False}, r"needs task.global_frame=true"),
+        ({"sampling": {"mode": "hard"}}, r"task.sampling.mode=hard: choose weights, uniform"),
+        (
+            {
+                "sampling": {"mode": "adaptive"},
+                "pose_termination": False,
+                "contact_termination": False,
+            },
+            r"learns from failures, and .* are both off",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(humanoid, changes, message):

@@ -34,7 +34,7 @@ class Statues:
     control_dt = DT
     device = torch.device("cpu")
 
-    def __init__(self, character, num_envs, objects=None):
+    def __init__(self, character, num_envs, objects):
         self.character, self.num_envs = character, num_envs
         self.objects = objects
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
@@ -71,18 +71,26 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(params=["one clip", "two clips", *GOALS, *KINDS])
+CASES = {
+    "one clip": {"motion": "walk"},
+    "two clips": {"motion": ["backflip", "run"]},
+    "adaptive": {"motion": ["walk", "kick"], "sampling": {"mode": "adaptive"}},
+    **{name: {"motion": "walk", "goal": goal} for name, goal in GOALS.items()},
+    **{name: {"motion": "walk", "goal": goal, "world": name} for name, goal in KINDS.items()},
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def env(request, humanoid):
-    if request.param in KINDS:
-        found = scene(specs(request.param), NUM_ENVS)
-        task = make_task(humanoid, num=NUM_ENVS, goal=KINDS[request.param], objects=found)
-        engine = Statues(humanoid, NUM_ENVS, found.state)
-        return CudaEnv(engine, task, AbsoluteActions(humanoid, "pos"))
-    clips = ["backflip", "run"] if request.param == "two clips" else "walk"
-    actions = ReferenceActions if request.param == "two clips" else AbsoluteActions
-    goal = GOALS.get(request.param)
-    task = make_task(humanoid, clips, NUM_ENVS, tracking_error=True, phase=2, goal=goal)
-    return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"))
+    actions = AbsoluteActions if request.param["motion"] == "walk" else ReferenceActions
+    settings = dict(request.param)
+    world = settings.pop("world", None)
+    objects = scene(specs(world) if world else (), NUM_ENVS)
+    task = make_task(
+        humanoid, num=NUM_ENVS, tracking_error=True, phase=2, objects=objects, **settings
+    )
+    engine = Statues(humanoid, NUM_ENVS, objects.state)
+    return CudaEnv(engine, task, actions(humanoid, "pos"))
 
 
 def small_policy(env):
@@ -172,6 +180,21 @@ def test_collecting_and_learning_on_cuda_never_wait(captured):
         captured.collector.collect()
         learned, episodes = captured._learn()
     assert all(value.is_cuda for value in (*learned.values(), *episodes.values()))
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
+def test_adaptive_sampling_on_cuda_never_waits_and_learns(tmp_path):
+    adaptive = ("task.sampling.mode=adaptive", "motion=[walk,spinkick]")
+    trainer = cuda_run(tmp_path / "run", *adaptive).trainer(tmp_path / "run")
+    for _ in range(3):
+        trainer.iterate(Stopwatch())
+    before = trainer.env.task.sampler.state_dict()
+    with sync_debug_mode("error"):
+        trainer.collector.collect()
+    after = trainer.env.task.sampler.state_dict()
+    assert float(after["seconds"].sum()) > float(before["seconds"].sum())
+    assert float(after["failures"].sum()) > 0.0
 
 
 @pytest.mark.gpu

@@ -11,6 +11,7 @@ import torch
 from mimickit import launch
 from mimickit.errors import CheckpointError, ConfigError, MimicKitError
 from mimickit.run import LoadedRun
+from mimickit.training.checkpoint import read
 from tests.training.runs import ITERATION, TINY, build, last_policy, metrics
 
 pytestmark = pytest.mark.engine("mujoco")
@@ -50,6 +51,33 @@ def test_a_killed_run_goes_on_bit_for_bit(straight, tmp_path, done):
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert evaluated(folder) == evaluated(straight)
+
+
+def test_a_run_with_adaptive_sampling_goes_on_bit_for_bit(tmp_path):
+    adaptive = (
+        "task.sampling.mode=adaptive",
+        "motion=[walk,kick]",
+        "task.termination_distance=0.3",
+    )
+    whole = tmp_path / "whole"
+    build(whole, *adaptive, iterations=ITERATIONS).start()
+    learned = read(sorted((whole / "checkpoints").glob("checkpoint_*.pt"))[-1])
+    seen = learned["run"]["env"]["task"]["sampler"]
+    assert float(seen["seconds"].sum()) > 1.0
+    assert float(seen["failures"].sum()) > 0.0
+    folder = cut(whole, tmp_path / "run", 2)
+    launch.build(launch.compose([f"resume={folder}"], folder), folder).start()
+    assert metrics(folder) == metrics(whole)
+    ours, theirs = last_policy(folder), last_policy(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert evaluated(folder) == evaluated(whole)
+
+
+def test_policies_are_judged_on_starts_that_learn_nothing(tmp_path):
+    run = build(tmp_path / "run", "task.sampling.mode=adaptive")
+    assert run.env.task.sampler.adaptive
+    assert not run.evaluator.env.task.sampler.adaptive
+    assert run.evaluator.env.task.library is run.env.task.library
 
 
 def evaluated(folder):

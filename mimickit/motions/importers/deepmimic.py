@@ -8,8 +8,10 @@ data/characters/humanoid3d.txt.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -17,9 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mimickit.characters import Character
 from mimickit.errors import MotionError
 from mimickit.geometry.quaternion import quat_from_axis_angle, quat_multiply, quat_normalize
 from mimickit.motions.clip import Clip, read_bytes, source_hash
+from mimickit.motions.importers.content import Content
+from mimickit.motions.importers.poses import ImportOptions
 
 TOOL = "mimickit.motions.importers.deepmimic"
 TOOL_VERSION = "1"
@@ -49,6 +54,33 @@ _JOINT_ORDER = (
     "abdomen", "neck", "right_shoulder", "right_elbow", "left_shoulder", "left_elbow",
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
 )  # fmt: skip
+
+
+def recognise_deepmimic(content: Content) -> Optional[str]:
+    """Why the content is a DeepMimic clip; None if it is not."""
+    if content.kind != "json" or not content.has("Frames") or content.has("FrameDuration"):
+        return None
+    return "JSON with Frames and no FrameDuration"
+
+
+def import_deepmimic(content: Content, character: Character, options: ImportOptions) -> list[Clip]:
+    """The clip that a humanoid3d file holds, for a character with the humanoid's joints.
+
+    Raises:
+        MotionError: as `read_deepmimic`, or the character is another.
+    """
+    names = [joint.name for joint in character.movable_joints]
+    if sorted(names) != sorted(_JOINT_ORDER):
+        raise MotionError(
+            f"{content.path} is a clip of DeepMimic's humanoid3d, and character "
+            f"'{character.name}' has other joints; import it for the character humanoid, and "
+            "retarget that clip"
+        )
+    clip = read_deepmimic(content.path, options.name, options.fps)
+    told = {"source": options.source, "licence": options.licence}
+    provenance = {**clip.provenance, **{key: text for key, text in told.items() if text}}
+    loop = clip.loop if options.loop is None else options.loop
+    return [replace(clip, loop=loop, provenance=provenance)]
 
 
 def read_deepmimic(path: Union[str, Path], name: str = "", fps: Optional[float] = None) -> Clip:
@@ -105,6 +137,21 @@ def read_deepmimic(path: Union[str, Path], name: str = "", fps: Optional[float] 
         )
     except MotionError as error:
         raise MotionError(f"{path}: {error}") from None
+
+
+def find_pybullet_motions() -> Path:
+    """The folder of the clips that the PyPI package pybullet ships.
+
+    Raises:
+        MotionError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("pybullet_data")
+    if spec is None or not spec.submodule_search_locations:
+        raise MotionError(
+            "the source clips are not here: there is no package 'pybullet_data'; "
+            "`pip install pybullet` brings it"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "data" / "motions"
 
 
 def _parse(path: Path, data: bytes) -> tuple[bool, np.ndarray]:
