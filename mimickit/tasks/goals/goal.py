@@ -66,7 +66,7 @@ class Goal:
         return {}
 
     def markers(self, state: CharacterState) -> list[Marker]:
-        """What viewers draw of the goal; called outside of the control step."""
+        """What viewers draw of the goal, in tensors of their own; not within a control step."""
         return []
 
     def state_dict(self) -> dict[str, Tensor]:
