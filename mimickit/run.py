@@ -352,7 +352,7 @@ def build_env(
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
     task_node = {**config["task"], **task_settings}
-    objects = read_objects(task_node.get("objects", ()))
+    objects = read_objects(task_node.get("objects") or ())
     engine = make(engine_node, character=character, num_envs=num_envs, objects=objects)
     if device != "auto" and torch.device(device).type != engine.device.type:
         raise ConfigError(

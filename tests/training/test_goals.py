@@ -148,3 +148,12 @@ def test_the_engine_for_gpus_moves_objects_too(tmp_path, task):
     run.start()
     assert run.env.objects.state.pos.shape == (8, 1, 3)
     assert float(metrics(tmp_path)["train/divergences"][0]) == 0
+
+
+def test_the_sword_is_what_strikes():
+    overrides = ("method=amp", "task=strike", "character=humanoid_sword_shield")
+    composed = launch.compose(overrides)
+    assert list(composed.task.goal.strike_bodies) == ["sword", "right_hand", "right_lower_arm"]
+    assert "punch" in composed.motion
+    assert launch.compose(["task=strike"]).task.goal.strike_bodies[0] == "right_hand"
+    assert launch.compose(["task=dodgeball"]).task.goal.aim_body == "torso"
