@@ -12,6 +12,7 @@ from mimickit import launch
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.actions import AbsoluteActions, ReferenceActions
 from mimickit.envs.env import Env
+from mimickit.envs.signals import Difference, Window
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.models.policy import Policy
 from mimickit.state import CharacterState
@@ -89,8 +90,12 @@ def env(request, humanoid):
     task = make_task(
         humanoid, num=NUM_ENVS, tracking_error=True, phase=2, objects=objects, **settings
     )
+    signals = {
+        "window": Window(humanoid, task, DT, frames=3, global_frame=False),
+        "difference": Difference(humanoid, task, DT, global_frame=True),
+    }
     engine = Statues(humanoid, NUM_ENVS, objects.state)
-    return CudaEnv(engine, task, actions(humanoid, "pos"))
+    return CudaEnv(engine, task, actions(humanoid, "pos"), signals)
 
 
 def small_policy(env):
@@ -164,10 +169,13 @@ def sync_debug_mode(mode):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.fixture
-def captured(tmp_path):
+@pytest.fixture(
+    params=[(), ("method=amp",), ("method=add", "algo=awr", "character=g1")],
+    ids=["deepmimic", "amp", "add with awr"],
+)
+def captured(request, tmp_path):
     """A trainer whose graphs are there."""
-    trainer = cuda_run(tmp_path / "run").trainer(tmp_path / "run")
+    trainer = cuda_run(tmp_path / "run", *request.param).trainer(tmp_path / "run")
     for _ in range(3):
         trainer.iterate(Stopwatch())
     return trainer

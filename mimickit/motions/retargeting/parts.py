@@ -88,10 +88,15 @@ def load_parts(character: Character, path: Optional[Union[str, Path]] = None) ->
         path: None takes the file beside the character's MJCF.
 
     Raises:
-        MotionError: there is no such file. ConfigError, UnknownBody, UnknownJoint: a part, a key
-            or a name that cannot be.
+        ConfigError, UnknownBody, UnknownJoint: there is no such file, or a part, a key or a name in
+            it that cannot be.
     """
     path = character.model.parent / FILE if path is None else Path(path)
+    if not path.is_file():
+        raise ConfigError(
+            f"'{character.name}' cannot be retargeted: there is no {path}, which says what body "
+            "plays which part; docs/retargeting.md tells how to write one"
+        )
     content = _read(path)
     bodies: dict[str, int] = {}
     centres: dict[str, int] = {}

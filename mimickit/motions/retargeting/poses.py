@@ -5,13 +5,14 @@ Legend: T frames, J joints, D dofs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mimickit.characters import Character, JointKind, Kinematics
+from mimickit.characters import Character, Joint, JointKind, Kinematics
 from mimickit.characters.shapes import read_shapes
 from mimickit.motions.clip import Clip
 
@@ -33,6 +34,18 @@ class Pose:
     def frames(self, which: slice) -> Pose:
         """The poses of some frames only."""
         return Pose(self.root_pos[which], self.root_rot[which], self.dof_pos[which])
+
+
+def reachable(joint: Joint) -> np.ndarray:
+    """The limits [n, 2] rad of a joint's dofs, `LIMIT_MARGIN` inside.
+
+    A hinge that could turn by more than half a circle keeps within that: a clip stores rotations,
+    and of 190 degrees nothing tells it from -170.
+    """
+    limits = np.array(joint.limits) + np.array([LIMIT_MARGIN, -LIMIT_MARGIN])
+    if joint.kind is JointKind.HINGE:
+        limits = limits.clip(-math.pi + LIMIT_MARGIN, math.pi - LIMIT_MARGIN)
+    return limits
 
 
 def lowest(pose: Pose, character: Character) -> Tensor:

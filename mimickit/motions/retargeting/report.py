@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Union
 
 import torch
 
@@ -122,9 +123,10 @@ def table(names: Sequence[str], reports: Sequence[Report]) -> str:
     return "\n".join(lines)
 
 
-def figures(report: Report) -> dict[str, object]:
-    """The report's fields, rounded for a file."""
+def figures(report: Report) -> dict[str, Union[float, str, None]]:
+    """The report's fields, rounded for a file; None for nan."""
     values = {field.name: getattr(report, field.name) for field in fields(report)}
     return {
-        key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()
+        key: value if isinstance(value, str) else None if math.isnan(value) else round(value, 5)
+        for key, value in values.items()
     }

@@ -25,7 +25,7 @@ from mimickit.geometry.quaternion import (
 from mimickit.motions.clip import Clip, content_hash
 from mimickit.motions.measures import touching, trace
 from mimickit.motions.retargeting.parts import Parts
-from mimickit.motions.retargeting.poses import LIMIT_MARGIN, Pose, copied, lowest, shares_skeleton
+from mimickit.motions.retargeting.poses import Pose, copied, lowest, reachable, shares_skeleton
 from mimickit.motions.retargeting.report import Report, make_report
 from mimickit.motions.retargeting.smoothing import CUTOFF, smooth_course, unwound
 from mimickit.motions.retargeting.targets import Target, Targets, make_targets, unroll
@@ -116,8 +116,9 @@ def _copy(clip: Clip, source: Parts, target: Parts) -> tuple[Pose, Targets]:
 
 
 def _within_limits(dof_pos: Tensor, character: Character) -> Tensor:
-    low, high = torch.from_numpy(character.dof_limits).unbind(-1)
-    return dof_pos.clamp(low + LIMIT_MARGIN, high - LIMIT_MARGIN)
+    limits = np.concatenate([reachable(joint) for joint in character.movable_joints])
+    low, high = torch.from_numpy(limits).unbind(-1)
+    return dof_pos.clamp(low, high)
 
 
 def _solve(clip: Clip, source: Parts, target: Parts) -> tuple[Pose, Targets]:
@@ -141,14 +142,15 @@ def _solve(clip: Clip, source: Parts, target: Parts) -> tuple[Pose, Targets]:
         pose = solving.solve_near(targets, target, pose, RAISE_COST)
     pose, targets = pose.frames(middle), targets.frames(middle)
     pelvis = targets.parts["pelvis"]
+    way = pelvis.pos * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)  # closed but for its end
 
     def smoothed(pose: Pose, cutoff: float) -> Pose:
         turned = quat_to_exp_map(quat_multiply(quat_conjugate(pelvis.rot), pose.root_rot))
-        moved = torch.cat([pose.root_pos - pelvis.pos, turned], -1).numpy()
+        moved = torch.cat([pose.root_pos - way, turned], -1).numpy()
         moved = np.stack([smooth_course(c, clip.fps, clip.loop, cutoff) for c in moved.T], -1)
         place, turned = torch.from_numpy(moved).split(3, -1)
         return Pose(
-            pelvis.pos + place,
+            way + place,
             quat_multiply(pelvis.rot, quat_from_exp_map(turned)),
             _smooth_dofs(pose.dof_pos, target, clip, cutoff),
         )
@@ -184,13 +186,14 @@ def _smooth_dofs(dof_pos: Tensor, target: Parts, clip: Clip, cutoff: float) -> T
     for joint in target.character.movable_joints:
         if joint.kind is JointKind.BALL:
             dofs[:, joint.dofs] = unwound(dofs[:, joint.dofs])
-        for dof, (low, high) in zip(range(joint.dofs.start, joint.dofs.stop), joint.limits):
+        limits = reachable(joint)
+        for dof, (low, high) in zip(range(joint.dofs.start, joint.dofs.stop), limits):
             dofs[:, dof] = smooth_course(
                 dofs[:, dof],
                 clip.fps,
                 clip.loop,
                 cutoff,
-                (low + LIMIT_MARGIN, high - LIMIT_MARGIN),
+                (low, high),
                 target.speed_limits[dof],
             )
     return torch.from_numpy(dofs)

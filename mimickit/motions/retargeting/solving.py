@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.motions.retargeting.parts import Parts
-from mimickit.motions.retargeting.poses import LIMIT_MARGIN, Pose
+from mimickit.motions.retargeting.poses import Pose, reachable
 from mimickit.motions.retargeting.targets import Targets
 
 ITERATIONS = 12  # at most, per frame
@@ -113,7 +113,7 @@ class _Solver:
         }
         model = self.body.model
         self.limits = [
-            mink.ConfigurationLimit(model, 1.0, LIMIT_MARGIN),
+            mink.ConfigurationLimit(model, 1.0),
             ExpMapLimit(parts.character, model),
         ]
 
@@ -176,13 +176,13 @@ class ExpMapLimit(mink.Limit):
         for joint in character.movable_joints:
             if joint.kind is JointKind.BALL:
                 number = model.joint(joint.name).id
-                low, high = np.array(joint.limits).T
+                low, high = reachable(joint).T
                 self.balls.append(
                     (
                         int(model.jnt_qposadr[number]),
                         int(model.jnt_dofadr[number]),
-                        low + LIMIT_MARGIN,
-                        high - LIMIT_MARGIN,
+                        low,
+                        high,
                     )
                 )
 
@@ -232,7 +232,7 @@ class _Body:
             hinge = joint.kind is JointKind.HINGE
             self.model.jnt_limited[number] = hinge  # of balls, see `ExpMapLimit`
             if hinge:
-                self.model.jnt_range[number] = joint.limits[0]
+                self.model.jnt_range[number] = reachable(joint)[0]
 
     def per_joint_cost(self, cost: float) -> np.ndarray:
         """The cost [nv] for all coordinates but the root's."""

@@ -41,6 +41,7 @@ TOUCH_SPEED = 0.4  # [m/s] of the lowest point of the foot
 REACH_HEIGHT = 0.15  # [m] a hand that comes this close to the ground is led to its height over it
 FADE_TIME = 0.1  # [s] within which what is done to a standing foot fades from one that does not
 FLAT_TILT = (math.radians(6.0), math.radians(15.0))  # up to the first, a standing sole is laid flat
+NEIGHBOUR_TIME = 1.0  # [s] of the rounds before and after that a looping clip is solved with
 FLIGHT_TIME = 0.1  # [s] shorter flights are taken for a slip of the recording
 
 
@@ -159,23 +160,30 @@ def make_targets(clip: Clip, source: Parts, target: Parts) -> Targets:
 
 
 def unroll(clip: Clip) -> tuple[Clip, slice]:
-    """Three rounds of a looping clip, and the frames of the middle one; others as they are."""
+    """A looping clip with a second of its neighbours on either side, and its own frames in that.
+
+    Others stay as they are.
+    """
     if not clip.loop:
         return clip, slice(0, clip.num_frames)
     pos, rot = torch.from_numpy(clip.root_pos).double(), torch.from_numpy(clip.root_rot).double()
     turn = quat_from_heading(heading(quat_multiply(rot[-1], quat_conjugate(rot[0]))))
     step = pos[-1] - quat_rotate(turn, pos[0])
     step[2] = 0.0
-    before = (quat_rotate_inverse(turn, pos - step), quat_multiply(quat_conjugate(turn), rot))
-    after = (quat_rotate(turn, pos) + step, quat_multiply(turn, rot))
-    last = clip.num_frames - 1
-    rounds = clip.joint_rot
-    return replace(
+    margin = min(clip.num_frames - 1, math.ceil(NEIGHBOUR_TIME * clip.fps))
+    early, late = slice(-margin - 1, -1), slice(1, margin + 1)
+    before = quat_rotate_inverse(turn, pos[early] - step)
+    after = quat_rotate(turn, pos[late]) + step
+    rot_before = quat_multiply(quat_conjugate(turn), rot[early])
+    rot_after = quat_multiply(turn, rot[late])
+    joints = clip.joint_rot
+    unrolled = replace(
         clip,
-        root_pos=torch.cat([before[0][:-1], pos, after[0][1:]]).numpy(),
-        root_rot=torch.cat([before[1][:-1], rot, after[1][1:]]).numpy(),
-        joint_rot=np.concatenate([rounds[:-1], rounds, rounds[1:]]),
-    ), slice(last, 2 * last + 1)
+        root_pos=torch.cat([before, pos, after]).numpy(),
+        root_rot=torch.cat([rot_before, rot, rot_after]).numpy(),
+        joint_rot=np.concatenate([joints[early], joints, joints[late]]),
+    )
+    return unrolled, slice(margin, margin + clip.num_frames)
 
 
 def fall_heights(seen: Trace) -> Tensor:

@@ -14,7 +14,7 @@ from mimickit.errors import ConfigError
 from mimickit.motions import resolve_motions
 from mimickit.motions.measures import limit_excess, trace
 from mimickit.motions.retargeting import figures, load_parts, retarget, table
-from mimickit.motions.retargeting.poses import shares_skeleton
+from mimickit.motions.retargeting.poses import reachable, shares_skeleton
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,9 @@ def test_ball_joints_keep_to_the_components_of_their_exp_maps(humanoid_parts):
         turned = quat_multiply(quat_from_exp_map(start).expand(3, 4), quat_from_exp_map(turns))
         slope = ((quat_to_exp_map(turned) - start) / 1e-6).T
         np.testing.assert_allclose(_inverse_right_jacobian(start.numpy()), slope, atol=1e-5)
+
+
+def test_a_hinge_keeps_within_what_a_rotation_can_tell():
+    joints = {joint.name: joint for joint in launch.make_character("pi_plus").joints}
+    low, high = reachable(joints["l_shoulder_pitch_joint"])[0]  # whose range is -4.18 to 1.04
+    assert (low, high) == pytest.approx((-math.pi + 1e-4, 1.04 - 1e-4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -62,18 +63,20 @@ def test_a_standing_foot_is_level_and_still_where_the_source_is(parts, walk):
     assert (step - targets.scale * source_step).abs().max() < 0.005
 
 
-def test_a_loop_unrolled_goes_on_where_it_ended(walk):
-    rounds, middle = unroll(walk)
-    frames = walk.num_frames - 1
-    assert rounds.num_frames == 3 * frames + 1
-    np.testing.assert_allclose(rounds.root_pos[middle], walk.root_pos, atol=1e-6)
-    steps = np.diff(rounds.root_pos, axis=0)
-    np.testing.assert_allclose(steps[:frames, 2], steps[frames : 2 * frames, 2], atol=1e-5)
-    np.testing.assert_allclose(
-        np.linalg.norm(steps[:frames], axis=-1), np.linalg.norm(steps[-frames:], axis=-1), atol=1e-5
-    )
-    once = replace(walk, loop=False)
-    assert unroll(once) == (once, slice(0, walk.num_frames))
+@pytest.mark.parametrize("name", ["walk", "turn_left1"])
+def test_a_loop_unrolled_goes_on_where_it_ended(name, parts):
+    clip = resolve_motions(name, parts.character)[0].clip
+    rounds, middle = unroll(clip)
+    frames, margin = clip.num_frames - 1, math.ceil(clip.fps)
+    assert rounds.num_frames == clip.num_frames + 2 * margin
+    np.testing.assert_allclose(rounds.root_pos[middle], clip.root_pos, atol=1e-6)
+    steps = np.linalg.norm(np.diff(rounds.root_pos, axis=0), axis=-1)
+    np.testing.assert_allclose(steps[:margin], steps[frames : frames + margin], atol=1e-5)
+    np.testing.assert_allclose(steps[-margin:], steps[margin : 2 * margin], atol=1e-5)
+    turns = np.abs((rounds.root_rot[1:] * rounds.root_rot[:-1]).sum(-1))
+    np.testing.assert_allclose(turns[:margin], turns[frames : frames + margin], atol=1e-6)
+    once = replace(clip, loop=False)
+    assert unroll(once) == (once, slice(0, clip.num_frames))
 
 
 def test_a_flight_rises_as_high_as_its_time_asks(parts):
