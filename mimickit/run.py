@@ -38,6 +38,7 @@ from mimickit.methods.method import TASK
 from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
+from mimickit.objects import SceneObjects, read_objects
 from mimickit.training import checkpoint as checkpoints
 from mimickit.training import seeding
 from mimickit.training.checkpoint import Checkpoints
@@ -350,7 +351,9 @@ def build_env(
     engine_node, device = dict(config["engine"]), config["device"]
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
-    engine = make(engine_node, character=character, num_envs=num_envs)
+    task_node = {**config["task"], **task_settings}
+    objects = read_objects(task_node.get("objects") or ())
+    engine = make(engine_node, character=character, num_envs=num_envs, objects=objects)
     if device != "auto" and torch.device(device).type != engine.device.type:
         raise ConfigError(
             f"device={device}: {type(engine).__name__} runs on the {engine.device.type} only; use "
@@ -359,10 +362,11 @@ def build_env(
     if library is None:
         library = MotionLibrary(character, entries, engine.device)
     task = make(
-        {**config["task"], **task_settings},
+        task_node,
         character=character,
         library=library,
         num_envs=num_envs,
+        objects=SceneObjects(objects, engine.objects),
         control_dt=engine.control_dt,
         generator=seeding.generator(seed, engine.device),
     )

@@ -72,6 +72,7 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
 
     from mimickit.evaluation.report import heading
     from mimickit.evaluation.tracking import position_error
+    from mimickit.objects import solids
     from mimickit.state import Done
     from mimickit.viewers import Frame, moved
 
@@ -95,7 +96,8 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
             for name, figure in task.figures(env.state).items():
                 text += f"\n{heading(name)} {float(figure[0]):.2f}"
             text += "\nfailed" if done == Done.FAIL else ""
-            yield Frame(env.state.clone(), reference, text, task.markers(env.state))
+            drawn = [*solids(env.objects), *task.markers(env.state)]
+            yield Frame(env.state.clone(), reference, text, drawn)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, substeps
 from mimickit.errors import ConfigError, EngineError
 from mimickit.geometry.quaternion import quat_rotate, quat_rotate_inverse
-from mimickit.state import CharacterState
+from mimickit.objects import ObjectSpec, free_objects
+from mimickit.state import CharacterState, ObjectState
 
 # The parts of a world's state that its future depends on.
 _STATE_FIELDS = (
@@ -20,8 +22,11 @@ _STATE_FIELDS = (
 )  # fmt: skip
 # What `write` sets of a character; the rest follows from it.
 _WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
+# What `write_objects` sets of an object.
+_OBJECT_WRITTEN = ("pos", "rot", "vel", "ang_vel")
 _XYZW = [1, 2, 3, 0]  # where x, y, z, w lie in MuJoCo's (w, x, y, z)
 _WXYZ = [3, 0, 1, 2]
+_ALL = slice(None)
 
 
 class MujocoEngine:
@@ -34,13 +39,14 @@ class MujocoEngine:
         control_mode: what a command means.
         threads: worker threads; 0 takes all processors. Results do not depend on it.
         solver_iterations: most contact solver iterations per substep.
+        objects: what else there is in each world.
 
     Raises:
         ConfigError, IncompatibleParts: a rate or mode cannot work. EngineError: MuJoCo is missing
             or too old.
     """
 
-    provides = frozenset({"contact_force"})
+    provides = frozenset({"contact_force", "objects"})
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class MujocoEngine:
         control_mode: str = "pos",
         threads: int = 0,
         solver_iterations: int = 100,
+        objects: Sequence[ObjectSpec] = (),
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
@@ -78,7 +85,10 @@ class MujocoEngine:
         self.control_dt = 1.0 / control_hz
         self.sim_dt = 1.0 / sim_hz
         self.device = torch.device("cpu")
-        self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
+        self.object_specs = tuple(objects)
+        self.model = build_model(
+            character, self.sim_dt, control_mode, solver_iterations, objects=self.object_specs
+        )
         self._batch = Batch(self.model, num_envs, nthread=threads)
         # After a step nothing that MuJoCo derives from the new state is needed: our own kinematics
         # give the body poses of all worlds for less than its position stage costs, and ground
@@ -99,6 +109,7 @@ class MujocoEngine:
         self._sensors = self._batch.bind("sensordata")
         self._body_pos, self._body_rot = self._batch.bind("xpos"), self._batch.bind("xquat")
         self._index_joints()
+        self._bind_objects()
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
         self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
         self._kinematics = Kinematics(character)
@@ -120,7 +131,13 @@ class MujocoEngine:
             self._batch.reset(blown_up, stage=self._no_stage)
             self._has_diverged[blown_up] = True
         self._refresh()
-        self._arrays["contact_force"][:] = self._sensors.reshape(self.num_envs, -1, 3)
+        forces = self._sensors.reshape(self.num_envs, -1, 3)
+        bodies = self.character.num_bodies
+        self._arrays["contact_force"][:] = forces[:, :bodies]
+        if self._has_objects:
+            self._read_objects(_ALL)
+            touches = self._object_arrays["contact_force"]
+            touches[:] = forces[:, bodies:].reshape(touches.shape)
 
     def write(self, mask: Tensor, state: CharacterState) -> None:
         rows = mask.numpy().nonzero()[0]
@@ -138,10 +155,11 @@ class MujocoEngine:
         sine, cosine = (hinges[..., :3] * self._hinge_axis).sum(-1), hinges[..., 3]
         angles = 2.0 * np.arctan2(np.where(cosine < 0, -sine, sine), np.abs(cosine))
         pos[:, self._hinge_qpos] = angles
-        vel = np.empty((len(rows), self.model.nv))
+        pos[:, self._nq :] = self.model.qpos0[self._nq :]  # where the objects were declared
+        vel = np.zeros((len(rows), self.model.nv))
         vel[:, :3] = root_vel
         vel[:, 3:6] = quat_rotate_inverse(turn, spin).numpy()
-        vel[:, 6:] = dof_vel
+        vel[:, 6 : self._nv] = dof_vel
         for name, field in self._fields.items():
             field[rows] = {"qpos": pos, "qvel": vel}.get(name, 0.0)
 
@@ -151,20 +169,41 @@ class MujocoEngine:
         ):
             self._arrays[name][rows] = values
         self._batch.forward(rows, stage=self._position_stage)
-        self._arrays["body_pos"][rows] = self._body_pos[rows, 1:]  # the first is the world's
-        self._arrays["body_rot"][rows] = self._body_rot[rows, 1:][..., _XYZW]
+        own = slice(1, 1 + self.character.num_bodies)  # the first is the world's
+        self._arrays["body_pos"][rows] = self._body_pos[rows, own]
+        self._arrays["body_rot"][rows] = self._body_rot[rows, own][..., _XYZW]
         self._arrays["contact_force"][rows] = 0.0
         self._has_diverged[rows] = False
+        if self._has_objects:
+            self._read_objects(rows)
+            self._object_arrays["contact_force"][rows] = 0.0
+
+    def write_objects(self, mask: Tensor, state: ObjectState) -> None:
+        some = mask.numpy().nonzero()  # worlds, and which of their objects
+        if len(some[0]) == 0:
+            return
+        pos, rot, vel, ang_vel = (getattr(state, name).numpy()[some] for name in _OBJECT_WRITTEN)
+        spin = quat_rotate_inverse(torch.from_numpy(rot), torch.from_numpy(ang_vel)).numpy()
+        self._object_qpos[some] = np.concatenate([pos, rot[:, _WXYZ]], axis=-1)
+        self._object_qvel[some] = np.concatenate([vel, spin], axis=-1)
+        self._object_warmstart[some] = 0.0
+        self._read_objects(some)
+        self._object_arrays["contact_force"][some] = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         worlds = {name: torch.from_numpy(field.copy()) for name, field in self._fields.items()}
-        return {"worlds": worlds, "state": vars(self.state.clone())}
+        state = {"worlds": worlds, "state": vars(self.state.clone())}
+        if self._has_objects:
+            state["objects"] = vars(self.objects.clone())
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, field in self._fields.items():
             field[...] = state["worlds"][name].numpy()
         for name, value in state["state"].items():
             getattr(self.state, name).copy_(value)
+        for name, value in state.get("objects", {}).items():
+            getattr(self.objects, name).copy_(value)
         self.diverged.zero_()
 
     def _index_joints(self) -> None:
@@ -187,6 +226,29 @@ class MujocoEngine:
         axes = [j.axis for j in self.character.movable_joints if j.kind is JointKind.HINGE]
         self._hinge_axis = np.array(axes, dtype=np.float32).reshape(-1, 3)
 
+    def _bind_objects(self) -> None:
+        """Where the objects' coordinates lie: behind the character's `_nq` and `_nv`."""
+        count = len(free_objects(self.object_specs))
+        self._has_objects = count > 0
+        self._nq, self._nv = self.model.nq - 7 * count, self.model.nv - 6 * count
+        self.objects = ObjectState.zeros(self.num_envs, count, self.character.num_bodies)
+        self._object_arrays = {name: tensor.numpy() for name, tensor in vars(self.objects).items()}
+        places = (("qpos", self._nq, 7), ("qvel", self._nv, 6), ("qacc_warmstart", self._nv, 6))
+        self._object_qpos, self._object_qvel, self._object_warmstart = (
+            self._fields[name][:, start:].reshape(self.num_envs, count, width)
+            for name, start, width in places
+        )
+
+    def _read_objects(self, some: Union[slice, np.ndarray, tuple[np.ndarray, ...]]) -> None:
+        """Copy poses and velocities of some worlds' objects into `objects`."""
+        qpos, qvel, arrays = self._object_qpos[some], self._object_qvel[some], self._object_arrays
+        arrays["pos"][some] = qpos[..., :3]
+        rot = qpos[..., 3:][..., _XYZW].astype(np.float32)
+        arrays["rot"][some] = rot
+        arrays["vel"][some] = qvel[..., :3]
+        spin = torch.from_numpy(qvel[..., 3:].astype(np.float32))
+        arrays["ang_vel"][some] = quat_rotate(torch.from_numpy(rot), spin).numpy()
+
     def _refresh(self) -> None:
         """Copy poses and velocities of all worlds into `state`, in its conventions."""
         state, arrays = self.state, self._arrays
@@ -196,7 +258,7 @@ class MujocoEngine:
         arrays["root_vel"][:] = qvel[:, :3]
         spin = torch.from_numpy(qvel[:, 3:6].astype(np.float32))
         state.root_ang_vel.copy_(quat_rotate(state.root_rot, spin))
-        arrays["dof_vel"][:] = qvel[:, 6:]
+        arrays["dof_vel"][:] = qvel[:, 6 : self._nv]
         arrays["joint_rot"][:, self._ball_joint] = qpos[:, self._ball_qpos]
         self._set_hinges(arrays["joint_rot"], qpos[:, self._hinge_qpos])
         body_pos, body_rot = self._kinematics.forward(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
+from mimickit.objects import Placement
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 
@@ -69,6 +70,11 @@ class Task(Protocol):
 
     @property
     def times(self) -> Tensor: ...
+
+    @property
+    def placement(self) -> Optional[Placement]:
+        """Objects to move, if the task ever moves any: at resets, and before each step."""
+        ...
 
     def reset(self, mask: Tensor) -> CharacterState:
         """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""

@@ -22,6 +22,7 @@ from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse, quat_angle, quat_multiply
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import make_sampler, read_sampling
+from mimickit.objects import Placement, SceneObjects
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 from mimickit.tasks.checks import check_number, check_terms
@@ -51,6 +52,7 @@ class Imitate:
             reference holds its last frame.
         sampling: which clips and which parts of them are drawn how often; keys of
             `mimickit.motions.sampler.Sampling`. None draws clips by weight.
+        objects: what else there is in the world.
         goal: makes what is asked for besides; see `mimickit.tasks.goals.goal.Goal`. With a goal,
             tracking terms whose weights are all 0 are neither computed nor logged.
 
@@ -86,6 +88,7 @@ class Imitate:
         end_with_clip: bool = True,
         sampling: Optional[Mapping[str, Any]] = None,
         goal: Optional[Callable[..., Goal]] = None,
+        objects: Optional[SceneObjects] = None,
     ) -> None:
         for name, values in (("weights", reward_weights), ("scales", reward_scales)):
             check_terms(values, REWARD_TERMS, f"task.reward_{name}")
@@ -157,6 +160,8 @@ class Imitate:
                 generator=generator,
                 device=device,
             )
+            if objects is not None:
+                self.goal.connect(objects)
             parts += self.goal.parts
         visible = len(target_steps) > 0 or tracking_error or phase is not None
         abilities = {"reference": True, "visible_reference": visible, "goal": goal is not None}
@@ -199,6 +204,10 @@ class Imitate:
     def times(self) -> Tensor:
         """Time in the clip, [N] s."""
         return self._times(self._start, self._steps)
+
+    @property
+    def placement(self) -> Optional[Placement]:
+        return None if self.goal is None else self.goal.placement
 
     def reset(self, mask: Tensor) -> CharacterState:
         if mask.device.type == "cpu":

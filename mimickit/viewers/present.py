@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Optional
 
 from mimickit.characters import Character
-from mimickit.state import CharacterState, Marker
-from mimickit.viewers.viewer import Frame, Viewer, play
+from mimickit.state import CharacterState
+from mimickit.viewers.viewer import Drawn, Frame, Viewer, play
 
 
 def present(
@@ -77,7 +77,7 @@ class Viewers:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
-        markers: Sequence[Marker] = (),
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw in each."""
         for viewer in self._viewers:

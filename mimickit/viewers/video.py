@@ -13,11 +13,12 @@ import numpy as np
 
 from mimickit.characters import Character
 from mimickit.errors import ConfigError, EngineError, RunError
-from mimickit.state import CharacterState, Marker
+from mimickit.state import CharacterState
 from mimickit.viewers.camera import FollowCamera
 from mimickit.viewers.files import prepare_output
 from mimickit.viewers.markers import add_markers
 from mimickit.viewers.scene import Scene
+from mimickit.viewers.viewer import Drawn
 
 SIZE = (854, 480)  # pixels, as MimicKit f8d0d70
 
@@ -69,7 +70,7 @@ class VideoViewer:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
-        markers: Sequence[Marker] = (),
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Add one frame to the film."""
         roots = self._scene.place(state, reference)
@@ -118,7 +119,7 @@ class OffscreenRenderer:
         self._viewport = mujoco.MjrRect(0, 0, *size)
 
     def draw(
-        self, camera: FollowCamera, text: str = "", markers: Sequence[Marker] = ()
+        self, camera: FollowCamera, text: str = "", markers: Sequence[Drawn] = ()
     ) -> np.ndarray:
         """The picture, [height, width, 3] uint8, with text in its upper left corner."""
         self._gl.make_current()

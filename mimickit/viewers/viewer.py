@@ -10,11 +10,14 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Optional, Union
 
 from typing_extensions import Protocol
 
+from mimickit.objects import Solid
 from mimickit.state import CharacterState, Marker
+
+Drawn = Union[Marker, Solid]  # besides characters
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,14 @@ class Frame:
         state: N characters, drawn opaque.
         reference: what they should be doing, drawn as translucent ghosts; None draws none.
         text: a line or more to show over the picture.
-        markers: what else to draw, e.g. of a goal; as many in each frame of a recording.
+        markers: what else to draw, of a goal or of the world; as many in each frame of a
+            recording.
     """
 
     state: CharacterState
     reference: Optional[CharacterState] = None
     text: str = ""
-    markers: Sequence[Marker] = ()
+    markers: Sequence[Drawn] = ()
 
 
 class Viewer(Protocol):
@@ -47,7 +51,7 @@ class Viewer(Protocol):
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
-        markers: Sequence[Marker] = (),
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw one control step; see `Frame`."""
         ...

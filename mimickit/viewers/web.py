@@ -14,11 +14,12 @@ import numpy as np
 
 from mimickit.characters import Character
 from mimickit.errors import ConfigError, RunError
-from mimickit.state import CharacterState, Marker
+from mimickit.state import CharacterState
 from mimickit.viewers.camera import FIELD_OF_VIEW, LOOK_HEIGHT, FollowCamera
 from mimickit.viewers.files import prepare_output
-from mimickit.viewers.markers import Shape, flat_arrow, shapes
+from mimickit.viewers.markers import Block, Shape, blocks, flat_arrow, shapes
 from mimickit.viewers.scene import GHOST_GROUP, HIDDEN_GROUP, Scene
+from mimickit.viewers.viewer import Drawn
 
 HOST = "127.0.0.1"  # nobody else can reach the server while the page is made
 DEFAULT_COLOR = (0.5, 0.5, 0.5, 1.0)  # of a geom, MuJoCo's: its material's counts then
@@ -64,7 +65,7 @@ class WebViewer:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
-        markers: Sequence[Marker] = (),
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Remember one frame."""
         roots = self._scene.place(state, reference)
@@ -78,6 +79,7 @@ class WebViewer:
                 reference is not None,
                 text,
                 shapes(markers, self._scene.offsets),
+                blocks(markers, self._scene.offsets),
             )
         )
 
@@ -106,7 +108,7 @@ class WebViewer:
         with contextlib.redirect_stdout(io.StringIO()):  # viser announces its server
             server = viser.ViserServer(host=HOST)
         try:
-            stage = _Stage(server, self._scene, self._camera, self._frames[0].shapes)
+            stage = _Stage(server, self._scene, self._camera, self._frames[0])
             stage.show(self._frames[0])
             recording = server.get_scene_serializer()
             for frame in self._frames[1:]:
@@ -128,14 +130,13 @@ class _Moment(NamedTuple):
     ghosts: bool
     text: str
     shapes: list[Shape]
+    blocks: list[Block]
 
 
 class _Stage:
     """The scene as viser's nodes: /world, its bodies, their geoms, and markers."""
 
-    def __init__(
-        self, server: Any, scene: Scene, camera: FollowCamera, markers: list[Shape]
-    ) -> None:
+    def __init__(self, server: Any, scene: Scene, camera: FollowCamera, first: _Moment) -> None:
         height = scene.character.default_height
         middle = np.array([0.0, 0.0, LOOK_HEIGHT * height])
         server.initial_camera.position = middle + 1.1 * camera.offset
@@ -166,11 +167,15 @@ class _Stage:
         for geom in range(model.ngeom):
             if model.geom_bodyid[geom] != 0 and model.geom_group[geom] != HIDDEN_GROUP:
                 _add_geom(view, model, geom)
-        self._markers = [_add_marker(view, number, shape) for number, shape in enumerate(markers)]
+        self._markers = [_add_marker(view, *numbered) for numbered in enumerate(first.shapes)]
+        self._blocks = [_add_block(view, *numbered) for numbered in enumerate(first.blocks)]
 
     def show(self, frame: _Moment) -> None:
-        look_at, pos, quat, ghosts, text, markers = frame
+        look_at, pos, quat, ghosts, text, markers, solids = frame
         assert len(markers) == len(self._markers), "a recording keeps its markers"
+        assert len(solids) == len(self._blocks), "a recording keeps its objects"
+        for handle, block in zip(self._blocks, solids):
+            handle.position, handle.wxyz = block.pos, block.quat
         for handle, shape in zip(self._markers, markers):
             if shape.arrow:
                 handle.vertices = flat_arrow(shape)[0]
@@ -234,17 +239,23 @@ def _add_marker(view: Any, number: int, shape: Shape) -> Any:
     )
 
 
+def _add_block(view: Any, number: int, block: Block) -> Any:
+    mesh = primitive_mesh(block.kind, block.size)
+    assert mesh is not None, f"{block.kind.name} is none of the shapes of objects"
+    return view.add_mesh_simple(
+        f"/world/object{number}", *mesh, flat_shading=block.kind == mujoco.mjtGeom.mjGEOM_BOX,
+        color=tuple(round(255.0 * float(c)) for c in block.color[:3]), **ELSEWHERE,
+    )  # fmt: skip
+
+
 def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
     """A geom as triangles in its own frame: vertices [V, 3] m and faces [F, 3].
 
     Raises:
         ConfigError: a kind of geom that cannot be shown on a page.
     """
-    import trimesh.creation as create
-
-    kind, size = model.geom_type[geom], model.geom_size[geom]
-    kinds = mujoco.mjtGeom
-    if kind == kinds.mjGEOM_MESH:
+    kind = mujoco.mjtGeom(int(model.geom_type[geom]))
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
         first_face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
@@ -252,6 +263,22 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
             model.mesh_vert[first : first + count].copy(),
             model.mesh_face[first_face : first_face + faces].copy(),
         )
+    shape = primitive_mesh(kind, model.geom_size[geom])
+    if shape is None:
+        raise ConfigError(
+            f"geom '{model.geom(geom).name}' is a {kind.name}, which a page cannot show; use "
+            "spheres, capsules, boxes, cylinders, ellipsoids and meshes, or write a film"
+        )
+    return shape
+
+
+def primitive_mesh(
+    kind: mujoco.mjtGeom, size: np.ndarray
+) -> Optional[tuple[np.ndarray, np.ndarray]]:
+    """A shape of MuJoCo's as triangles: vertices [V, 3] m and faces [F, 3]; None if it is none."""
+    import trimesh.creation as create
+
+    kinds = mujoco.mjtGeom
     if kind == kinds.mjGEOM_SPHERE:
         shape = create.icosphere(subdivisions=3, radius=size[0])
     elif kind == kinds.mjGEOM_ELLIPSOID:
@@ -266,8 +293,5 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
     elif kind == kinds.mjGEOM_BOX:
         shape = create.box(extents=2.0 * size)
     else:
-        raise ConfigError(
-            f"geom '{model.geom(geom).name}' is a {kinds(kind).name}, which a page cannot show; "
-            "use spheres, capsules, boxes, cylinders, ellipsoids and meshes, or write a film"
-        )
+        return None
     return np.asarray(shape.vertices), np.asarray(shape.faces)

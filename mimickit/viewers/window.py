@@ -11,12 +11,12 @@ import mujoco.viewer
 
 from mimickit.characters import Character
 from mimickit.errors import EngineError
-from mimickit.state import CharacterState, Marker
+from mimickit.state import CharacterState
 from mimickit.viewers.camera import FollowCamera
 from mimickit.viewers.markers import add_markers
 from mimickit.viewers.scene import Scene
 from mimickit.viewers.video import aim
-from mimickit.viewers.viewer import has_display
+from mimickit.viewers.viewer import Drawn, has_display
 
 
 class WindowViewer:
@@ -60,7 +60,7 @@ class WindowViewer:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
-        markers: Sequence[Marker] = (),
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw, and wait until this step's time is over."""
         before = self._camera.look_at.copy()

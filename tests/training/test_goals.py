@@ -9,7 +9,7 @@ import pytest
 
 from mimickit import launch
 from mimickit.errors import IncompatibleParts
-from tests.training.runs import ITERATION, build, last_policy, metrics
+from tests.training.runs import ITERATION, TINY, build, last_policy, metrics
 
 pytestmark = pytest.mark.engine("mujoco")
 
@@ -17,6 +17,8 @@ FIGURES = {
     "location": {"goal_distance_m", "goal_reached_share"},
     "tracked_location": {"goal_distance_m", "goal_reached_share"},
     "steering": {"goal_velocity_error_m_s", "goal_facing_error_rad"},
+    "strike": {"goal_distance_m", "goal_felled_share"},
+    "dodgeball": {"goal_ball_distance_m", "goal_hit_share"},
 }
 TERMS = {
     "location": {"goal_position", "goal_velocity", "goal_facing"},
@@ -25,8 +27,11 @@ TERMS = {
         "pose", "velocity", "root_pose", "root_velocity", "key_position",
     },
     "steering": {"goal_velocity", "goal_facing"},
+    "strike": {"goal_tilt", "goal_velocity"},
+    "dodgeball": {"goal_distance", "goal_stillness"},
 }  # fmt: skip
-PAIRS = [(m, t) for m in ("amp", "add", "deepmimic") for t in ("location", "steering")]
+GOALS = ("location", "steering", "strike", "dodgeball")
+PAIRS = [(m, t) for m in ("amp", "add", "deepmimic") for t in GOALS]
 COMMON = {"return", "episode_length_s", "success_rate", "episodes"}
 
 
@@ -55,8 +60,9 @@ def test_another_algorithm_pursues_goals(tmp_path, task):
     assert float(metrics(tmp_path)["reward/goal_velocity"][0]) > 0.0
 
 
-def test_a_run_with_a_goal_goes_on_bit_for_bit(tmp_path):
-    options = (*small("amp"), "task=steering", "task.goal.period_s=[0.1,0.3]")
+@pytest.mark.parametrize("task", ["steering", "dodgeball"])
+def test_a_run_with_a_goal_goes_on_bit_for_bit(tmp_path, task):
+    options = (*small("amp"), f"task={task}", "task.goal.period_s=[0.1,0.3]")
     build(tmp_path / "straight", *options, iterations=4).start()
     build(tmp_path / "cut", *options, iterations=4).start()
     for path in (tmp_path / "cut" / "checkpoints").glob("*.pt"):
@@ -122,3 +128,32 @@ def test_tasks_without_a_target_choose_actions_that_need_none(method):
     assert action._target_.endswith("AbsoluteActions")
     typed = launch.compose([f"method={method}", "task=location", "action=reference"]).action
     assert typed._target_.endswith("ReferenceActions")
+
+
+@pytest.mark.parametrize("method", ["amp", "add", "deepmimic"])
+def test_every_method_takes_its_clips_past_obstacles(tmp_path, method):
+    run = build(tmp_path, *small(method), "task=obstacles", "motion=jump", iterations=1)
+    assert len(run.env.objects.specs) == 7
+    run.start()
+    terms = {name for name in metrics(tmp_path) if name.startswith("reward/")}
+    assert "reward/pose" in terms
+
+
+@pytest.mark.engine("mujoco_warp")
+@pytest.mark.parametrize("task", ["strike", "dodgeball"])
+def test_the_engine_for_gpus_moves_objects_too(tmp_path, task):
+    tiny = [option for option in TINY if not option.startswith("engine")]
+    options = (*small("amp"), f"task={task}", "engine=mujoco_warp", "device=cpu")
+    run = launch.build(launch.compose([*tiny, *options, f"max_samples={ITERATION}"]), tmp_path)
+    run.start()
+    assert run.env.objects.state.pos.shape == (8, 1, 3)
+    assert float(metrics(tmp_path)["train/divergences"][0]) == 0
+
+
+def test_the_sword_is_what_strikes():
+    overrides = ("method=amp", "task=strike", "character=humanoid_sword_shield")
+    composed = launch.compose(overrides)
+    assert list(composed.task.goal.strike_bodies) == ["sword", "right_hand", "right_lower_arm"]
+    assert "punch" in composed.motion
+    assert launch.compose(["task=strike"]).task.goal.strike_bodies[0] == "right_hand"
+    assert launch.compose(["task=dodgeball"]).task.goal.aim_body == "torso"

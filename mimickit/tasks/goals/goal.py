@@ -9,15 +9,17 @@ Legend: N envs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Optional
 
 import torch
 from torch import Tensor
 
+from mimickit.objects import Placement, SceneObjects
 from mimickit.state import CharacterState, Marker
 
 
 class Goal:
-    """The hooks of a goal; the first three are its own, the others do nothing unless overridden.
+    """The hooks of a goal: `reset`, `observe` and `rewards`; others do nothing unless overridden.
 
     A config names one as `task.goal` with `_partial_: true`. It is then called with the node's
     settings and with `character`, `num_envs`, `control_dt` [s], `generator` and `device`.
@@ -25,10 +27,16 @@ class Goal:
     Attributes:
         parts: (label, width) of what it adds to the observations.
         buffers: everything that the next step depends on, by name; written in place.
+        placement: buffers of the objects to move, for goals that move some: those of the worlds
+            that begin anew, and before a step those that `advance` marked.
     """
 
     parts: tuple[tuple[str, int], ...]
     buffers: Mapping[str, Tensor]
+    placement: Optional[Placement] = None
+
+    def connect(self, objects: SceneObjects) -> None:
+        """Meet what else there is in the world; once, before anything else is asked."""
 
     def reset(self, mask: Tensor, start: CharacterState) -> None:
         """Draw new goals where mask [N] is true, for characters that begin in `start`."""
