@@ -176,3 +176,16 @@ def test_engines_run_at_the_characters_rates_unless_told_otherwise():
     assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (100, 200)
     cfg = composed("character=g1", "character.sim_hz=400")
     assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (50, 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "exceptions", "others"),
+    [
+        ("amp", "style", {"g1": 10.0, "smpl": 10.0}, 5.0),
+        ("add", "tracking", {"pi_plus": 10.0}, 2.0),
+    ],
+)
+def test_gradient_penalties_are_the_published_ones(method, part, exceptions, others):
+    for name in GROUPS["character"]:
+        cfg = composed(f"method={method}", f"character={name}")
+        assert cfg.method.parts[part].penalty == exceptions.get(name, others)
