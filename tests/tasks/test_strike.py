@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mimickit.errors import ConfigError, UnknownBody
+from mimickit.errors import ConfigError, IncompatibleParts, UnknownBody
 from mimickit.geometry.quaternion import quat_from_axis_angle, quat_from_heading
 from mimickit.tasks.goals.strike import strike_rewards, upward_part
 from tests.envs.parts import random_state
@@ -125,7 +125,11 @@ def test_figures_say_how_near_and_whether_it_fell(humanoid):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"strike_bodies": []}, ConfigError, "task.goal.strike_bodies is empty: name bodies of"),
+        (
+            {"strike_bodies": []},
+            IncompatibleParts,
+            "task.goal.strike_bodies is empty: name bodies of",
+        ),
         ({"strike_bodies": ["hand"]}, UnknownBody, "no body 'hand' .*task.goal.strike_bodies"),
         ({"near_distance": 0.4}, ConfigError, "task.goal.near_distance must be >= 0.5, got 0.4"),
         ({"near_share": 1.5}, ConfigError, r"task.goal.near_share must be in \[0, 1\], got 1.5"),

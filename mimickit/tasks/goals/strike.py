@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mimickit.characters import Character
-from mimickit.errors import ConfigError
+from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.geometry.quaternion import (
     heading_inverse,
     quat_from_heading,
@@ -80,8 +80,9 @@ class Strike(Goal):
         check_terms(reward_weights, TERMS, "task.goal.reward_weights")
         check_number(velocity_scale, 0.0, "task.goal.velocity_scale")
         if not strike_bodies:
-            raise ConfigError(
-                f"task.goal.strike_bodies is empty: name bodies of character '{character.name}'"
+            raise IncompatibleParts(
+                f"character '{character.name}' has no hands to strike with, and "
+                "task.goal.strike_bodies is empty: name bodies of it there"
             )
         allowed = (*strike_bodies, *character.feet)
         others = torch.ones(character.num_bodies, dtype=torch.bool)
