@@ -17,6 +17,7 @@ from mimickit.algos.algo import Algo
 from mimickit.characters import Character
 from mimickit.envs.env import Env
 from mimickit.envs.signals import Signal
+from mimickit.envs.task import lacking
 from mimickit.errors import (
     CheckpointError,
     ConfigError,
@@ -33,9 +34,11 @@ from mimickit.launch.composing import plain
 from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
 from mimickit.methods import Method, Sources
+from mimickit.methods.method import TASK
 from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
+from mimickit.objects import SceneObjects, read_objects
 from mimickit.training import checkpoint as checkpoints
 from mimickit.training import seeding
 from mimickit.training.checkpoint import Checkpoints
@@ -212,11 +215,14 @@ class Train:
         }
 
     def _check_needs(self) -> None:
-        missing = self.method.needs - self.env.task.provides
+        task, method = self.env.task, self.method
+        missing = lacking(method.needs, task)
         if missing:
+            raise IncompatibleParts(f"method '{method.name}' needs {missing}")
+        if "goal" in task.provides and not method.weights.get(TASK):
             raise IncompatibleParts(
-                f"method '{self.method.name}' needs {', '.join(sorted(missing))}, which task "
-                f"{type(self.env.task).__name__} does not provide"
+                f"method '{method.name}' gives the task's reward no weight, so nothing would lead "
+                f"to the goal: set method.reward.{TASK}=0.5 (the weights are {method.weights})"
             )
 
     def _facts(self) -> dict[str, Any]:
@@ -345,7 +351,9 @@ def build_env(
     engine_node, device = dict(config["engine"]), config["device"]
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
-    engine = make(engine_node, character=character, num_envs=num_envs)
+    task_node = {**config["task"], **task_settings}
+    objects = read_objects(task_node.get("objects") or ())
+    engine = make(engine_node, character=character, num_envs=num_envs, objects=objects)
     if device != "auto" and torch.device(device).type != engine.device.type:
         raise ConfigError(
             f"device={device}: {type(engine).__name__} runs on the {engine.device.type} only; use "
@@ -354,10 +362,11 @@ def build_env(
     if library is None:
         library = MotionLibrary(character, entries, engine.device)
     task = make(
-        {**config["task"], **task_settings},
+        task_node,
         character=character,
         library=library,
         num_envs=num_envs,
+        objects=SceneObjects(objects, engine.objects),
         control_dt=engine.control_dt,
         generator=seeding.generator(seed, engine.device),
     )

@@ -1,18 +1,21 @@
-"""The structs everyone exchanges: a character's state, a step of the environment, how it ended.
+"""The structs everyone exchanges: states of characters and objects, a step of the environment.
 
 Legend: N envs or samples (any leading shape), B bodies, J joints = B - 1 (one per body but the
-root, fixed ones included), D degrees of freedom. World frame, z up, metres, radians, newtons;
-quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first order.
+root, fixed ones included), D degrees of freedom, O free objects. World frame, z up, metres,
+radians, newtons; quaternions (x, y, z, w); bodies, joints and dofs in the character's depth-first
+order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 import torch
 from torch import Tensor
+
+Batch = TypeVar("Batch", bound="TensorBatch")
 
 
 class Done(IntEnum):
@@ -24,8 +27,34 @@ class Done(IntEnum):
     TIME = 3  # cut by the clock: would go on, so learners bootstrap from the last state
 
 
+class TensorBatch:
+    """What frozen dataclasses of tensors with equal leading axes can do."""
+
+    def map(self: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch whose every tensor is `function` of this one's."""
+        return type(self)(**{name: function(tensor) for name, tensor in vars(self).items()})
+
+    def __getitem__(self: Batch, index: Any) -> Batch:
+        """Index the leading axes of every tensor alike."""
+        return self.map(lambda t: t[index])
+
+    def clone(self: Batch) -> Batch:
+        """A copy that shares no memory."""
+        return self.map(torch.clone)
+
+    def where(self: Batch, mask: Tensor, other: Batch) -> Batch:
+        """This batch where mask, of the leading axes, is true, `other` elsewhere."""
+
+        def pick(a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(mask.view(*mask.shape, *(1,) * (a.dim() - mask.dim())), a, b)
+
+        return type(self)(
+            **{name: pick(tensor, getattr(other, name)) for name, tensor in vars(self).items()}
+        )
+
+
 @dataclass(frozen=True)
-class CharacterState:
+class CharacterState(TensorBatch):
     """Pose, velocity and ground contact of N characters: simulated, reference or recorded.
 
     Attributes:
@@ -76,27 +105,37 @@ class CharacterState:
             contact_force=vectors(num, num_bodies, 3),
         )
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> CharacterState:
-        """The state whose every tensor is `function` of this one's."""
-        return CharacterState(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
-    def __getitem__(self, index: Any) -> CharacterState:
-        """Index the leading axes of every tensor alike."""
-        return self.map(lambda t: t[index])
+@dataclass(frozen=True)
+class ObjectState(TensorBatch):
+    """Where the free objects of N worlds are and what touches them.
 
-    def clone(self) -> CharacterState:
-        """A copy that shares no memory."""
-        return self.map(torch.clone)
+    Attributes:
+        pos: [N, O, 3] m, of their centres.
+        rot: [N, O, 4].
+        vel: [N, O, 3] m/s.
+        ang_vel: [N, O, 3] rad/s.
+        contact_force: [N, O, B, 3] N, of each of the character's bodies on each object.
+    """
 
-    def where(self, mask: Tensor, other: CharacterState) -> CharacterState:
-        """This state where mask [N] is true, `other` elsewhere."""
+    pos: Tensor
+    rot: Tensor
+    vel: Tensor
+    ang_vel: Tensor
+    contact_force: Tensor
 
-        def pick(a: Tensor, b: Tensor) -> Tensor:
-            return torch.where(mask.view(-1, *(1,) * (a.dim() - 1)), a, b)
+    @staticmethod
+    def zeros(
+        num: int, num_objects: int, num_bodies: int, device: Optional[torch.device] = None
+    ) -> ObjectState:
+        """Buffers for the objects of `num` worlds, all at the origin, with identity rotations."""
 
-        return CharacterState(
-            **{f.name: pick(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        )
+        def vectors(*shape: int) -> Tensor:
+            return torch.zeros(num, num_objects, *shape, 3, device=device)
+
+        rot = torch.zeros(num, num_objects, 4, device=device)
+        rot[..., 3] = 1.0
+        return ObjectState(vectors(), rot, vectors(), vectors(), vectors(num_bodies))
 
 
 @dataclass(frozen=True)
@@ -116,3 +155,20 @@ class Step:
     done: Tensor
     info: dict[str, Tensor]
     signals: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Something to draw that is not there: where to go, which way to look.
+
+    Attributes:
+        pos: [N, 3] m: the middle of a flat disc, or the tail of an arrow.
+        arrow: [N, 3] m from an arrow's tail to its head; None for a disc.
+        radius: of the disc or of the arrow's shaft [m].
+        color: red, green, blue, opacity, each in [0, 1].
+    """
+
+    pos: Tensor
+    arrow: Optional[Tensor] = None
+    radius: float = 0.25
+    color: tuple[float, float, float, float] = (0.85, 0.15, 0.1, 0.8)

@@ -70,7 +70,9 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
     """
     import torch
 
+    from mimickit.evaluation.report import heading
     from mimickit.evaluation.tracking import position_error
+    from mimickit.objects import solids
     from mimickit.state import Done
     from mimickit.viewers import Frame, moved
 
@@ -86,13 +88,16 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
             done = int(step.done[0])
             ended = done != Done.NULL
             text = f"{task.clip_names[int(task.clips[0])]}\n{steps * env.dt:.2f} s"
-            reference = task.reference if "reference" in task.provides else None
+            reference = task.reference if task.tracked else None
             if reference is not None:
                 reference = reference.clone()
                 text += f", position error {float(position_error(env.state, reference)):.3f} m"
                 reference = moved(reference, (0.0, beside, 0.0))
+            for name, figure in task.figures(env.state).items():
+                text += f"\n{heading(name)} {float(figure[0]):.2f}"
             text += "\nfailed" if done == Done.FAIL else ""
-            yield Frame(env.state.clone(), reference, text)
+            drawn = [*solids(env.objects), *task.markers(env.state)]
+            yield Frame(env.state.clone(), reference, text, drawn)
 
 
 if __name__ == "__main__":

@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-GUIDE = (ROOT / "docs" / "add-a-character.md").read_text(encoding="utf-8")
+from tests.guides import blocks, run
 
-
-def blocks(language):
-    """The contents of the guide's fenced blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture
-def run_blocks(tmp_path):
-    """Runs blocks as one bash script, at home in a folder of its own; returns that and stdout."""
-
-    def run(scripts):
-        environment = {key: value for key, value in os.environ.items() if key != "MIMICKIT_CONF"}
-        environment["HOME"] = str(tmp_path)
-        environment["PYTHONPATH"] = str(ROOT)
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-e", "-c", "\n".join(scripts)],
-            cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return tmp_path / "lab", done.stdout
-
-    return run
+GUIDE = "add-a-character"
 
 
 @pytest.mark.engine("mujoco")
-def test_the_check_prints_what_the_guide_shows(run_blocks):
+def test_the_check_prints_what_the_guide_shows(tmp_path):
     """Up to the drafted config, which loads."""
-    lab, output = run_blocks(blocks("bash")[:3])
-    assert output.startswith(blocks("text")[0])
-    drafted = yaml.safe_load((lab / "conf" / "character" / "biped.yaml").read_text())
+    output = run(blocks(GUIDE, "bash")[:3], tmp_path)
+    assert output.startswith(blocks(GUIDE, "text")[0])
+    drafted = yaml.safe_load((tmp_path / "lab/conf/character/biped.yaml").read_text())
     assert drafted["name"] == "biped"
     assert drafted["effort_limited"] is True
     assert drafted["bodies"]["feet"] == ["left_foot", "right_foot"]
@@ -53,9 +25,10 @@ def test_the_check_prints_what_the_guide_shows(run_blocks):
 
 @pytest.mark.slow
 @pytest.mark.engine("mujoco")
-def test_every_command_of_the_guide_runs(run_blocks):
+def test_every_command_of_the_guide_runs(tmp_path):
     pytest.importorskip("viser")  # the pages of the viewer extra
-    lab, _ = run_blocks(blocks("bash"))
+    run(blocks(GUIDE, "bash"), tmp_path)
+    lab = tmp_path / "lab"
     for page in ("biped.html", "squat.html"):
         assert (lab / page).stat().st_size > 10_000
     judged = json.loads((lab / "runs" / "first" / "evaluation.json").read_text())["overall"]

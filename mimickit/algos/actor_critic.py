@@ -134,6 +134,8 @@ class ActorCritic:
         logs: dict[str, List[Tensor]] = {}
         for rows in batches:
             batch = inputs.index_select(0, rows)
+            if actor_terms:
+                batch.requires_grad_()  # a term may ask how the actions change with what is seen
             distribution: DiagonalGaussian = self.policy.distribution(batch)
             gain, figures = surrogate(distribution.log_prob(action.index_select(0, rows)), rows)
             bound = bound_loss(distribution.mean)

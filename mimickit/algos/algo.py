@@ -11,8 +11,8 @@ from torch import Tensor
 from mimickit.algos.rollout import Rollout
 from mimickit.models.distributions import DiagonalGaussian
 
-# An extra loss of the actor, e.g. a diversity or a smoothness term: (actor input [M, ...], action
-# distribution) -> scalar.
+# An extra loss of the actor, e.g. a diversity or a smoothness term: (actor input [M, ...], which
+# requires a gradient, action distribution) -> scalar.
 ActorTerm = Callable[[Tensor, DiagonalGaussian], Tensor]
 
 

@@ -6,14 +6,15 @@ Engines convert to the conventions of `mimickit.state` at their boundary and now
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, Tuple
 
 import torch
 from torch import Tensor
 
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.errors import ConfigError, IncompatibleParts
-from mimickit.state import CharacterState
+from mimickit.objects import ObjectSpec
+from mimickit.state import CharacterState, ObjectState
 
 # none    commands have no effect
 # pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within
@@ -25,7 +26,7 @@ CONTROL_MODES = ("none", "pos", "vel", "torque", "pd_1d")
 
 
 class Engine(Protocol):
-    """Simulates N copies of one character on flat ground.
+    """Simulates N copies of one character on flat ground, among objects that are its world's own.
 
     On a CUDA device `command`, `step` and `write` run on torch's current stream, wait for nothing
     and may be captured in a graph of torch's.
@@ -38,8 +39,11 @@ class Engine(Protocol):
         sim_dt: seconds per simulation substep.
         device: of all tensors.
         state: the N characters. Buffers are allocated once and written in place: views stay valid.
+            Contact forces are the floor's alone: what else stands there is not the ground.
+        object_specs: what else there is in each world.
+        objects: where those of them that move are, in the same order; buffers as of `state`.
         diverged: [N] bool, whether the last `step` blew up; the state is finite all the same.
-        provides: optional abilities, e.g. "contact_force".
+        provides: optional abilities: "contact_force", "objects".
     """
 
     character: Character
@@ -49,6 +53,8 @@ class Engine(Protocol):
     sim_dt: float
     device: torch.device
     state: CharacterState
+    object_specs: Tuple[ObjectSpec, ...]
+    objects: ObjectState
     diverged: Tensor
     provides: frozenset[str]
 
@@ -64,7 +70,14 @@ class Engine(Protocol):
         """Set root pose and velocity, joint rotations and dof velocities where mask [N] is true.
 
         Body poses of `state` are recomputed from these; contact forces are zero until a step, and
-        commands until one is set.
+        commands until one is set. The objects of those worlds are at rest where they were declared.
+        """
+        ...
+
+    def write_objects(self, mask: Tensor, state: ObjectState) -> None:
+        """Set poses and velocities of the objects of which mask [N, O] is true.
+
+        Their contact forces are zero until a step.
         """
         ...
 

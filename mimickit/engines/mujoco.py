@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
@@ -12,7 +13,8 @@ from mimickit.characters import Character, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, substeps
 from mimickit.engines.mujoco_coordinates import XYZW, Coordinates, rotate
 from mimickit.errors import ConfigError, EngineError
-from mimickit.state import CharacterState
+from mimickit.objects import ObjectSpec, free_objects
+from mimickit.state import CharacterState, ObjectState
 
 # The parts of a world's state that its future depends on.
 _STATE_FIELDS = (
@@ -20,8 +22,11 @@ _STATE_FIELDS = (
 )  # fmt: skip
 # What `write` sets of a character; the rest follows from it.
 _WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
+# What `write_objects` sets of an object.
+_OBJECT_WRITTEN = ("pos", "rot", "vel", "ang_vel")
 _WXYZ = [3, 0, 1, 2]  # where w, x, y, z lie in (x, y, z, w)
 _INVERSE = np.array([[-1.0], [-1.0], [-1.0], [1.0]])  # times a rotation [4, N]
+_ALL = slice(None)
 
 
 class MujocoEngine:
@@ -34,13 +39,14 @@ class MujocoEngine:
         control_mode: what a command means.
         threads: worker threads; 0 takes all processors. Results do not depend on it.
         solver_iterations: most contact solver iterations per substep.
+        objects: what else there is in each world.
 
     Raises:
         ConfigError, IncompatibleParts: a rate or mode cannot work. EngineError: MuJoCo is missing
             or too old.
     """
 
-    provides = frozenset({"contact_force"})
+    provides = frozenset({"contact_force", "objects"})
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class MujocoEngine:
         control_mode: str = "pos",
         threads: int = 0,
         solver_iterations: int = 100,
+        objects: Sequence[ObjectSpec] = (),
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
@@ -78,7 +85,10 @@ class MujocoEngine:
         self.control_dt = 1.0 / control_hz
         self.sim_dt = 1.0 / sim_hz
         self.device = torch.device("cpu")
-        self.model = build_model(character, self.sim_dt, control_mode, solver_iterations)
+        self.object_specs = tuple(objects)
+        self.model = build_model(
+            character, self.sim_dt, control_mode, solver_iterations, objects=self.object_specs
+        )
         self._batch = Batch(self.model, num_envs, nthread=threads)
         # After a step nothing that MuJoCo derives from the new state is needed: our own kinematics
         # give the body poses of all worlds for less than its position stage costs, and ground
@@ -96,9 +106,10 @@ class MujocoEngine:
         self._has_diverged = self.diverged.numpy()
         self._fields = {name: self._batch.bind(name) for name in _STATE_FIELDS}
         self._warnings = self._batch.warning[..., 1]
-        self._ground_force = self._batch.bind("sensordata").reshape(num_envs, -1, 3)
+        self._forces = self._batch.bind("sensordata").reshape(num_envs, -1, 3)
         self._coordinates = Coordinates(character)
         self._blank = self._batch.state[0].copy()  # a world that nothing has happened to
+        self._bind_objects()
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
         self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
         everyone = torch.ones(num_envs, dtype=torch.bool)
@@ -117,8 +128,13 @@ class MujocoEngine:
             blown_up = self._warnings[:, self._bad].any(-1).nonzero()[0]
             self._batch.reset(blown_up, stage=self._no_stage)
             self._has_diverged[blown_up] = True
-        self._refresh(slice(None), self._fields["qpos"], self._fields["qvel"])
-        self._arrays["contact_force"][:] = self._ground_force
+        self._refresh(_ALL, self._fields["qpos"], self._fields["qvel"])
+        bodies = self.character.num_bodies
+        self._arrays["contact_force"][:] = self._forces[:, :bodies]
+        if self._has_objects:
+            self._read_objects(_ALL)
+            touches = self._object_arrays["contact_force"]
+            touches[:] = self._forces[:, bodies:].reshape(touches.shape)
 
     def write(self, mask: Tensor, state: CharacterState) -> None:
         rows = mask.numpy().nonzero()[0]
@@ -137,26 +153,69 @@ class MujocoEngine:
         pos[:, layout.hinge_qpos] = 2.0 * np.arctan2(
             np.where(cosine < 0, -sine, sine), np.abs(cosine)
         )
-        vel = np.empty((len(rows), self.model.nv))
+        pos[:, self._nq :] = self.model.qpos0[self._nq :]  # where the objects were declared
+        vel = np.zeros((len(rows), self.model.nv))
         vel[:, :3] = root_vel
         vel[:, 3:6] = rotate(root_rot.T * _INVERSE, root_ang_vel.T).T
-        vel[:, 6:] = dof_vel
+        vel[:, 6 : self._nv] = dof_vel
         self._batch.state[rows] = self._blank
         self._fields["qpos"][rows], self._fields["qvel"][rows] = pos, vel
         self._refresh(rows, pos, vel)
         self._arrays["contact_force"][rows] = 0.0
         self._has_diverged[rows] = False
+        if self._has_objects:
+            self._read_objects(rows)
+            self._object_arrays["contact_force"][rows] = 0.0
+
+    def write_objects(self, mask: Tensor, state: ObjectState) -> None:
+        some = mask.numpy().nonzero()  # worlds, and which of their objects
+        if len(some[0]) == 0:
+            return
+        pos, rot, vel, ang_vel = (getattr(state, name).numpy()[some] for name in _OBJECT_WRITTEN)
+        spin = _turned(rot * _INVERSE[:, 0], ang_vel)
+        self._object_qpos[some] = np.concatenate([pos, rot[:, _WXYZ]], axis=-1)
+        self._object_qvel[some] = np.concatenate([vel, spin], axis=-1)
+        self._object_warmstart[some] = 0.0
+        self._read_objects(some)
+        self._object_arrays["contact_force"][some] = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         worlds = {name: torch.from_numpy(field.copy()) for name, field in self._fields.items()}
-        return {"worlds": worlds, "state": vars(self.state.clone())}
+        state = {"worlds": worlds, "state": vars(self.state.clone())}
+        if self._has_objects:
+            state["objects"] = vars(self.objects.clone())
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, field in self._fields.items():
             field[...] = state["worlds"][name].numpy()
         for name, value in state["state"].items():
             getattr(self.state, name).copy_(value)
+        for name, value in state.get("objects", {}).items():
+            getattr(self.objects, name).copy_(value)
         self.diverged.zero_()
+
+    def _bind_objects(self) -> None:
+        """Where the objects' coordinates lie: behind the character's `_nq` and `_nv`."""
+        count = len(free_objects(self.object_specs))
+        self._has_objects = count > 0
+        self._nq, self._nv = self.model.nq - 7 * count, self.model.nv - 6 * count
+        self.objects = ObjectState.zeros(self.num_envs, count, self.character.num_bodies)
+        self._object_arrays = {name: tensor.numpy() for name, tensor in vars(self.objects).items()}
+        places = (("qpos", self._nq, 7), ("qvel", self._nv, 6), ("qacc_warmstart", self._nv, 6))
+        self._object_qpos, self._object_qvel, self._object_warmstart = (
+            self._fields[name][:, start:].reshape(self.num_envs, count, width)
+            for name, start, width in places
+        )
+
+    def _read_objects(self, some: Union[slice, np.ndarray, tuple[np.ndarray, ...]]) -> None:
+        """Copy poses and velocities of some worlds' objects into `objects`."""
+        qpos, qvel, arrays = self._object_qpos[some], self._object_qvel[some], self._object_arrays
+        arrays["pos"][some] = qpos[..., :3]
+        rot = qpos[..., 3:][..., XYZW].astype(np.float32)
+        arrays["rot"][some] = rot
+        arrays["vel"][some] = qvel[..., :3]
+        arrays["ang_vel"][some] = _turned(rot, qvel[..., 3:].astype(np.float32))
 
     def _refresh(self, rows: Union[slice, np.ndarray], qpos: np.ndarray, qvel: np.ndarray) -> None:
         """Set rows of `state` to the poses and velocities of worlds, in its conventions."""
@@ -171,6 +230,11 @@ class MujocoEngine:
             root_rot, np.ascontiguousarray(qvel[:, 3:6].T, dtype=np.float32)
         ).T
         arrays["joint_rot"][rows] = joint_rot.transpose(2, 1, 0)
-        arrays["dof_vel"][rows] = qvel[:, 6:]
+        arrays["dof_vel"][rows] = qvel[:, 6 : self._nv]
         arrays["body_pos"][rows] = body_pos.transpose(2, 1, 0)
         arrays["body_rot"][rows] = body_rot.transpose(2, 1, 0)
+
+
+def _turned(rot: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] turned by rotations [..., 4]."""
+    return np.moveaxis(rotate(np.moveaxis(rot, -1, 0), np.moveaxis(vectors, -1, 0)), 0, -1)

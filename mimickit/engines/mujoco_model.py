@@ -1,4 +1,4 @@
-"""Compiles a character's MJCF into a MuJoCo model with ground, drives and ground-force sensors.
+"""Compiles a character's MJCF into a MuJoCo model with ground, objects, drives and force sensors.
 
 Position drives follow one law on every engine: torque = kp * log(q^-1 * target) - kd * velocity in
 the joint's child frame, the P part recomputed each substep and the D part as joint damping, which
@@ -12,13 +12,17 @@ kd * sim_dt < 2 * (armature + the inertia of what the joint moves).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 
 from mimickit.characters import Character, Joint, JointKind
 from mimickit.engines.engine import limits_effort
 from mimickit.errors import CharacterError
+from mimickit.objects import ObjectSpec, free_objects
 
 FLOOR = "floor"
+OBJECT_PREFIX = "object/"  # of their bodies, or an obstacle's geom; no character's begin like this
 
 
 def build_model(
@@ -29,8 +33,11 @@ def build_model(
     line_search_iterations: int = 50,
     native_drives: bool = True,
     force_sensors: bool = True,
+    objects: Sequence[ObjectSpec] = (),
 ) -> mujoco.MjModel:
     """A compiled model; its dofs after the free joint are the character's, in the same order.
+
+    Behind them come those of the free objects, and behind the character's bodies theirs.
 
     Args:
         sim_dt: simulation time step [s].
@@ -41,7 +48,9 @@ def build_model(
             keep within limits; if not, there are no such drives, and an engine applies these
             torques to the dofs itself.
         force_sensors: whether MuJoCo measures the ground forces: 3 numbers [N] of sensordata for
-            each body, in order; if not, an engine sums up the contacts itself.
+            each body, in order, and behind them 3 of each body on each free object, object by
+            object; if not, an engine sums up the contacts itself.
+        objects: what else there is in the world.
     """
     try:
         spec = mujoco.MjSpec.from_file(str(character.model))
@@ -62,9 +71,15 @@ def build_model(
     floor.friction = [1.0, 0.05, 0.05]
     for joint in character.movable_joints:
         _drive(spec, joint, control_mode, limits_effort(character, control_mode), native_drives)
+    for one in objects:
+        _add_object(spec, one)
     if force_sensors:
+        floor = (mujoco.mjtObj.mjOBJ_GEOM, FLOOR)
         for body in character.body_names:
-            _ground_force_sensor(spec, body)
+            _force_sensor(spec, floor, body)
+        for one in free_objects(objects):
+            for body in character.body_names:
+                _force_sensor(spec, (mujoco.mjtObj.mjOBJ_BODY, body), OBJECT_PREFIX + one.name)
     else:
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
     try:
@@ -117,23 +132,52 @@ def _drive(spec: mujoco.MjSpec, joint: Joint, mode: str, limited: bool, native: 
             drive.ctrllimited = True
 
 
-def _ground_force_sensor(spec: mujoco.MjSpec, body: str) -> None:
-    """World-frame net force [N] of the floor on one body: 3 numbers of sensordata."""
+def _add_object(spec: mujoco.MjSpec, one: ObjectSpec) -> None:
+    """A geom of the world, or of a body with a free joint."""
+    name, parent = OBJECT_PREFIX + one.name, spec.worldbody
+    place = {"pos": one.pos, "quat": [one.rot[i] for i in (3, 0, 1, 2)]}
+    if one.free:
+        parent = spec.worldbody.add_body(name=name, **place)
+        parent.add_freejoint(name=name)
+        place = {"mass": one.mass}
+    parent.add_geom(
+        name=name,
+        type=getattr(mujoco.mjtGeom, f"mjGEOM_{one.shape.upper()}"),
+        size=[*one.size, 0.0, 0.0][:3],
+        friction=[one.friction, 0.005, 0.0001],
+        priority=1,  # its friction counts, not the larger one of two
+        # MuJoCo's own, whatever the character's file makes the default of its geoms.
+        contype=1,
+        conaffinity=1,
+        condim=3,
+        margin=0.0,
+        gap=0.0,
+        solmix=1.0,
+        solref=[0.02, 1.0],
+        solimp=[0.9, 0.95, 0.001, 0.5, 2.0],
+        **place,
+    )
+
+
+def _force_sensor(spec: mujoco.MjSpec, of: tuple[mujoco.mjtObj, str], on: str) -> None:
+    """World-frame net contact force [N] of something on a body: 3 numbers of sensordata."""
     spec.add_sensor(
-        name=f"ground_{body}",
+        name=f"force_{of[1]}_{on}",
         type=mujoco.mjtSensor.mjSENS_CONTACT,
-        objtype=mujoco.mjtObj.mjOBJ_GEOM,
-        objname=FLOOR,
+        objtype=of[0],
+        objname=of[1],
         reftype=mujoco.mjtObj.mjOBJ_BODY,
-        refname=body,
+        refname=on,
         intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), 3, 1],
     )
 
 
 def _check_order(model: mujoco.MjModel, character: Character) -> None:
-    bodies = tuple(model.body(i).name for i in range(1, model.nbody))
-    joints = tuple(model.joint(i).name for i in range(1, model.njnt))
     expected = tuple(joint.name for joint in character.movable_joints)
+    names = (model.body(i).name for i in range(1, model.nbody))
+    bodies = tuple(name for name in names if not name.startswith(OBJECT_PREFIX))
+    names = (model.joint(i).name for i in range(1, model.njnt))
+    joints = tuple(name for name in names if not name.startswith(OBJECT_PREFIX))
     if bodies != character.body_names or joints != expected:
         raise CharacterError(
             f"{character.model}: MuJoCo orders its bodies or joints differently from the file: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
@@ -10,16 +11,18 @@ from torch import Tensor
 from mimickit.characters import Character, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, limits_effort, substeps
 from mimickit.errors import ConfigError, EngineError
-from mimickit.state import CharacterState
+from mimickit.objects import ObjectSpec
+from mimickit.state import CharacterState, ObjectState
 
 # What a write sets; all else of a state follows.
 WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
+OBJECT_WRITTEN = ("pos", "rot", "vel", "ang_vel")
 
 
 class MujocoWarpEngine:
     """See `mimickit.engines.engine.Engine`.
 
-    `command`, `step` and `write` never wait for the device. Outside of a capture each replays a
+    `command`, `step` and the writes never wait for the device. Outside of a capture each replays a
     graph of its own, on torch's current stream; while torch captures that stream, they launch into
     its capture, after which torch's graph does the same work.
 
@@ -36,6 +39,7 @@ class MujocoWarpEngine:
         device: "auto" (CUDA where there is some), "cuda", "cuda:1", "cpu".
         nconmax: room for contacts, per world on average; None judges by the character's geoms.
         njmax: room for constraint rows in each world; None judges by the character's geoms.
+        objects: what else there is in each world.
 
     Attributes:
         overflows: [2] int64, how often a world lost constraint rows, and contacts, within a step
@@ -46,7 +50,7 @@ class MujocoWarpEngine:
             package is missing or too old.
     """
 
-    provides = frozenset({"contact_force"})
+    provides = frozenset({"contact_force", "objects"})
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class MujocoWarpEngine:
         device: str = "auto",
         nconmax: Optional[int] = None,
         njmax: Optional[int] = None,
+        objects: Sequence[ObjectSpec] = (),
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
@@ -92,8 +97,10 @@ class MujocoWarpEngine:
             line_search_iterations,
             native_drives=False,
             force_sensors=False,
+            objects=objects,
         )
-        contacts, rows = capacities(self.model)
+        self.object_specs = tuple(objects)
+        contacts, rows = capacities(self.model, len(self.object_specs))
         self.nconmax, self.njmax = nconmax or contacts, njmax or rows
         self.worlds = Worlds(
             character,
@@ -106,16 +113,25 @@ class MujocoWarpEngine:
             nconmax=self.nconmax,
             njmax=self.njmax,
             start=default_state(character, Kinematics(character), 1),
+            object_specs=self.object_specs,
         )
         self.state = self.worlds.state
+        self.objects = ObjectState.zeros(num_envs, 0, character.num_bodies, self.device)
         self.diverged = self.worlds.diverged
         self.overflows = self.worlds.overflows
+        if self.worlds.objects is not None:
+            self.objects = self.worlds.objects.state
         self._warm_up()
         self._graphs = tuple(
             WarpGraph(launch, wp.device_from_torch(self.device))
-            for launch in (self.worlds.step, self.worlds.write, self.worlds.read)
+            for launch in (
+                self.worlds.step,
+                self.worlds.write,
+                self.worlds.read,
+                self.worlds.write_objects,
+            )
         )
-        self._step, self._write, self._read = self._graphs
+        self._step, self._write, self._read, self._write_objects = self._graphs
 
     def command(self, command: Tensor) -> None:
         self.worlds.command.copy_(command)
@@ -129,15 +145,29 @@ class MujocoWarpEngine:
             getattr(self.worlds.source, name).copy_(getattr(state, name))
         self._write()
 
+    def write_objects(self, mask: Tensor, state: ObjectState) -> None:
+        objects = self.worlds.objects
+        if objects is None:
+            return
+        objects.mask.copy_(mask)
+        for name in OBJECT_WRITTEN:
+            getattr(objects.source, name).copy_(getattr(state, name))
+        self._write_objects()
+
     def state_dict(self) -> dict[str, Any]:
         worlds = {name: view.clone() for name, view in self.worlds.saved.items()}
-        return {"worlds": worlds, "contact_force": self.state.contact_force.clone()}
+        state = {"worlds": worlds, "contact_force": self.state.contact_force.clone()}
+        if self.worlds.objects is not None:
+            state["touch_force"] = self.objects.contact_force.clone()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, view in self.worlds.saved.items():
             view.copy_(state["worlds"][name])
         self._read()
         self.state.contact_force.copy_(state["contact_force"])
+        if self.worlds.objects is not None:
+            self.objects.contact_force.copy_(state["touch_force"])
         self.diverged.zero_()
 
     def check(self) -> None:
@@ -173,6 +203,8 @@ class MujocoWarpEngine:
         _synchronize(self.device)
         self.worlds.step()
         self.worlds.write()
+        if self.worlds.objects is not None:
+            self.worlds.write_objects()
         self.overflows.zero_()
         _synchronize(self.device)
 

@@ -2,7 +2,8 @@
 # ruff: noqa: UP018  (in a kernel float(2.0) declares a variable, and 2.0 a constant)
 """Warp kernels of the MuJoCo Warp engine: drives, checks, and conversions at its boundary.
 
-Legend: N worlds, B bodies of the character, D dofs, C coordinates of qpos. MuJoCo's arrays hold
+Legend: N worlds, B bodies of the character, D dofs, C coordinates of qpos, O free objects, whose
+bodies, coordinates and dofs come behind the character's. MuJoCo's arrays hold
 quaternions as (w, x, y, z), whatever Warp calls their components; ours are (x, y, z, w).
 The tables of the tree have one entry per body, the root's unused: number of dofs of the joint that
 moves it (0 fixed, 1 hinge, 3 ball), its first coordinate in qpos, its first dof in the character's
@@ -232,9 +233,13 @@ def add_ground_forces(
     geoms, world = contact_geoms[contact], contact_world[contact]
     force = wp.spatial_top(contact_force[contact])
     if geoms[0] == floor:  # MuJoCo's body 0 is the world
-        wp.atomic_add(ground_force, world, geom_body[geoms[1]] - 1, force)
+        body = geom_body[geoms[1]] - 1
+        if body < ground_force.shape[1]:  # else an object's
+            wp.atomic_add(ground_force, world, body, force)
     elif geoms[1] == floor:
-        wp.atomic_sub(ground_force, world, geom_body[geoms[0]] - 1, force)
+        body = geom_body[geoms[0]] - 1
+        if body < ground_force.shape[1]:
+            wp.atomic_sub(ground_force, world, body, force)
 
 
 @wp.kernel

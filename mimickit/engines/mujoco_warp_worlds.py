@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Optional
 
 import mujoco
 import mujoco_warp as mjw
@@ -14,10 +16,16 @@ from torch import Tensor
 from mimickit.characters import Character, JointKind
 from mimickit.engines import mujoco_warp_kernels as kernels
 from mimickit.engines.mujoco_model import FLOOR
+from mimickit.objects import ObjectSpec, free_objects
 from mimickit.state import CharacterState
+
+if TYPE_CHECKING:
+    from mimickit.engines.mujoco_warp_objects import WarpObjects
 
 CONTACTS_PER_GEOM = 1.5  # see `capacities`
 ROWS_PER_GEOM = 6.0
+CONTACTS_PER_OBJECT = 8.0  # a box on another has eight, of four rows each
+ROWS_PER_OBJECT = 32.0
 
 
 class Worlds:
@@ -33,8 +41,10 @@ class Worlds:
         limited: whether these keep their total torque within limits.
         nconmax, njmax: room for contacts and for constraint rows per world.
         start: one character, at rest in the default pose: where worlds that blow up are put.
+        object_specs: what else there is in each world.
 
     Attributes:
+        objects: those of them that move; None if none does.
         state: buffers of the N characters, partly views of MuJoCo's own arrays.
         command: [N, D], to be written before a step.
         mask, source: [N] bool and a state of N, to be written before a write; at first all, and
@@ -56,6 +66,7 @@ class Worlds:
         nconmax: int,
         njmax: int,
         start: CharacterState,
+        object_specs: Sequence[ObjectSpec] = (),
     ) -> None:
         self._shape = (num_envs, character.num_bodies)
         self._device = device
@@ -92,6 +103,8 @@ class Worlds:
         names = ("time", "qpos", "qvel", "qacc_warmstart")
         self.saved = {name: wp.to_torch(getattr(self.data, name)) for name in names}
         self.saved["command"] = self.command
+
+        self.objects = self._make_objects(free_objects(object_specs))
 
         if (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).any():
             self.model.callback.contactfilter = self._filter
@@ -166,6 +179,14 @@ class Worlds:
             outputs=self._converted,
             device=self._device,
         )
+        if self.objects is not None:
+            self.objects.read()
+
+    def write_objects(self) -> None:
+        """Launch the write of the objects' `source` to those of their `mask`."""
+        assert self.objects is not None
+        self.objects.write()
+        self.objects.read()
 
     def _measure(self) -> None:
         """Launch the summing up of the last substep's ground forces.
@@ -191,6 +212,8 @@ class Worlds:
             outputs=[self._ground_force],
             device=self._device,
         )
+        if self.objects is not None:
+            self.objects.measure(self._contact_force)
 
     def _filter(self, model: mjw.Model, data: mjw.Data) -> None:
         """MuJoCo's contact filter: it has found the contacts of this substep."""
@@ -274,6 +297,15 @@ class Worlds:
             ],
             device=self._device,
         )
+        if self.objects is not None:
+            self.objects.restart(diverged=verdict)
+
+    def _make_objects(self, specs: Sequence[ObjectSpec]) -> Optional[WarpObjects]:
+        if not specs:
+            return None
+        from mimickit.engines.mujoco_warp_objects import WarpObjects  # has kernels to compile
+
+        return WarpObjects(specs, self.model, self.data, self._shape[1], self.mask, self.diverged)
 
     def _make_tables(self, character: Character) -> None:
         """What moves each body, the root's entries unused; see the kernels."""
@@ -314,25 +346,31 @@ class Worlds:
             root_vel=qvel[:, :3],
             root_ang_vel=own.root_ang_vel,
             joint_rot=own.joint_rot,
-            dof_vel=qvel[:, 6:],
-            body_pos=wp.to_torch(self.data.xpos)[:, 1:],  # MuJoCo's body 0 is the world
+            dof_vel=qvel[:, 6 : 6 + character.num_dofs],
+            # MuJoCo's body 0 is the world
+            body_pos=wp.to_torch(self.data.xpos)[:, 1 : 1 + character.num_bodies],
             body_rot=own.body_rot,
             contact_force=own.contact_force,
         )
 
 
-def capacities(model: mujoco.MjModel) -> tuple[int, int]:
+def capacities(model: mujoco.MjModel, num_objects: int = 0) -> tuple[int, int]:
     """Room for contacts and constraint rows per world that falls do not exhaust.
 
     Contacts are a pool that all worlds share; rows are each world's own.
+
+    Args:
+        num_objects: how many of the model's geoms are objects, obstacles included.
 
     Source: 150 falls each. At worst a humanoid of 18 geoms had 17 contacts and 70 rows, a Unitree
     G1 of 33 geoms 44 and 177: up to 1.4 contacts and 5.4 rows per geom. In 2,000 falls each, with
     targets thrown about at the torque limits, our G1 of 23 geoms had at most 26 and 90, Go2 of 23
     geoms 17 and 68.
     """
-    geoms = np.count_nonzero(model.geom_contype | model.geom_conaffinity) - 1  # all but the floor
-    contacts, rows = CONTACTS_PER_GEOM * geoms, ROWS_PER_GEOM * geoms
+    geoms = np.count_nonzero(model.geom_contype | model.geom_conaffinity)
+    geoms -= 1 + num_objects  # and the floor
+    contacts = CONTACTS_PER_GEOM * geoms + CONTACTS_PER_OBJECT * num_objects
+    rows = ROWS_PER_GEOM * geoms + ROWS_PER_OBJECT * num_objects
     return max(16, 8 * math.ceil(contacts / 8)), max(64, 16 * math.ceil(rows / 16))
 
 

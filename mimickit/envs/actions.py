@@ -70,7 +70,8 @@ class ReferenceActions:
     An action of zero asks for the reference itself; of one, for a rotation `scale` half ranges
     away from it. A ball joint's correction is a rotation in the reference's child frame, so it
     means the same wherever the reference is. Tracks about twice as closely as absolute targets
-    after equally many samples, and needs the reference when the policy runs.
+    after equally many samples, and needs the reference when the policy runs,
+    which has to see where in its clip it is.
 
     Drives with torque limits are soft, so that what an angle is worth in torque differs tenfold
     between their joints. There an action of one asks for `effort_scale` times the limit, at an
@@ -86,7 +87,7 @@ class ReferenceActions:
         damping_compensation: share of the drive's lag to make up for, in [0, 1].
     """
 
-    needs = frozenset({"reference"})
+    needs = frozenset({"reference", "visible_reference"})
 
     def __init__(
         self,

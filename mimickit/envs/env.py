@@ -16,9 +16,10 @@ from torch import Tensor
 from mimickit.engines.engine import Engine
 from mimickit.envs.actions import Actions
 from mimickit.envs.signals import Signal
-from mimickit.envs.task import Task
+from mimickit.envs.task import Task, lacking
 from mimickit.envs.terminations import done_flags
 from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.objects import SceneObjects
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Step
 
@@ -43,11 +44,10 @@ class Env:
         actions: Actions,
         signals: Optional[Mapping[str, Signal]] = None,
     ) -> None:
-        missing = actions.needs - task.provides
+        missing = lacking(actions.needs, task)
         if missing:
             raise IncompatibleParts(
-                f"{type(actions).__name__} needs {', '.join(sorted(missing))}, which task "
-                f"{type(task).__name__} does not provide; use task/action=absolute"
+                f"{type(actions).__name__} needs {missing}; or use action=absolute"
             )
         self.engine = engine
         self.task = task
@@ -76,6 +76,11 @@ class Env:
         return self.engine.state
 
     @property
+    def objects(self) -> SceneObjects:
+        """What else there is in the world, as live views."""
+        return SceneObjects(self.engine.object_specs, self.engine.objects)
+
+    @property
     def generator(self) -> torch.Generator:
         """What new episodes are drawn from."""
         return self.task.generator
@@ -88,6 +93,7 @@ class Env:
     def reset(self, mask: Tensor) -> dict[str, Tensor]:
         """Start a new episode where mask [N] is true; observations of all envs."""
         self.engine.write(mask, self._draw(mask))
+        self._place(mask)
         self._remember(mask)
         self.obs = self._observe()
         return self.obs
@@ -96,6 +102,7 @@ class Env:
     def step(self, action: Tensor) -> Step:
         """Advance by one control step under actions [N, action_size]."""
         self.engine.command(self._decode(action))
+        self._place(None)
         self.engine.step()
         step = self._judge()
         self.obs = step.obs
@@ -106,14 +113,23 @@ class Env:
         for name in ("_decode", "_judge", "_draw", "_remember", "_observe"):
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
+    def _place(self, mask: Optional[Tensor]) -> None:
+        """Move the objects that the task wants moved, everywhere or where mask [N] is true."""
+        placement = self.task.placement
+        if placement is not None:
+            chosen = placement.mask
+            if mask is not None:
+                chosen = chosen & mask.unsqueeze(-1)
+            self.engine.write_objects(chosen, placement.state)
+
     def _decode(self, action: Tensor) -> Tensor:
         return self.actions.decode(action, self.task.next_reference)
 
     def _judge(self) -> Step:
         """What came of a step: observations, rewards, and how episodes stand."""
-        self.task.advance()
-        self.episode_steps += 1
         state, diverged = self.engine.state, self.engine.diverged
+        self.task.advance(state)
+        self.episode_steps += 1
         self.divergences += torch.count_nonzero(diverged)
         done = done_flags(
             time_up=self.episode_steps >= self.max_steps,

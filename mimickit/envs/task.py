@@ -8,8 +8,28 @@ import torch
 from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
+from mimickit.objects import Placement
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Marker
+
+# What a task may provide, and how: for messages to those who need it.
+ABILITIES = {
+    "reference": "clips that move on beside the character",
+    "visible_reference": "a reference that the policy sees: task.target_steps=[1,2,3], or "
+    "task.tracking_error or task.phase",
+    "goal": "something to do besides imitation: task.goal",
+}
+
+
+def lacking(needs: frozenset[str], task: Task) -> str:
+    """What of `needs` a task does not provide, with how it could; empty if nothing."""
+    missing = sorted(needs - task.provides)
+    if not missing:
+        return ""
+    named = ", ".join(
+        f"{name} ({ABILITIES[name]})" if name in ABILITIES else name for name in missing
+    )
+    return f"{named}, which task {type(task).__name__} does not provide"
 
 
 class Task(Protocol):
@@ -18,7 +38,8 @@ class Task(Protocol):
     Attributes:
         groups: observation groups it offers.
         episode_length_s: time limit [s].
-        provides: abilities that other parts may need, e.g. "reference".
+        provides: abilities that other parts may need; see `ABILITIES`.
+        tracked: whether being away from the reference is an error.
         reference: what is imitated now, N states; None without one.
         next_reference: the same one control step ahead.
         clips: [N] index of what each env is at, for per-clip figures.
@@ -31,6 +52,7 @@ class Task(Protocol):
     groups: dict[str, GroupSpec]
     episode_length_s: float
     provides: frozenset[str]
+    tracked: bool
     clip_names: list[str]
     library: MotionLibrary
 
@@ -49,12 +71,17 @@ class Task(Protocol):
     @property
     def times(self) -> Tensor: ...
 
+    @property
+    def placement(self) -> Optional[Placement]:
+        """Objects to move, if the task ever moves any: at resets, and before each step."""
+        ...
+
     def reset(self, mask: Tensor) -> CharacterState:
         """Draw new episodes where mask [N] is true; N states, of which the masked are starts."""
         ...
 
-    def advance(self) -> None:
-        """Move everything that moves with time by one control step."""
+    def advance(self, state: CharacterState) -> None:
+        """Move everything that moves with time by one control step, which reached `state`."""
         ...
 
     def observe(self, state: CharacterState) -> dict[str, Tensor]:
@@ -71,6 +98,14 @@ class Task(Protocol):
 
     def failed(self, state: CharacterState) -> Tensor:
         """Whether the episode is lost, [N] bool."""
+        ...
+
+    def figures(self, state: CharacterState) -> dict[str, Tensor]:
+        """How well it goes besides the rewards, by name, each [N]; the same names always."""
+        ...
+
+    def markers(self, state: CharacterState) -> list[Marker]:
+        """What viewers draw besides the characters."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...

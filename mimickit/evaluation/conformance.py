@@ -46,7 +46,7 @@ def open_loop_distances(
         for env in (first, *(env for env, _ in others)):
             env.engine.command(command.to(env.device))
             env.engine.step()
-        first.task.advance()
+        first.task.advance(first.state)
     return [(_qpos(env) - _qpos(first)).abs().amax(-1) for env, _ in others]
 
 

@@ -61,12 +61,13 @@ class Evaluator:
         self.episodes_per_env = math.ceil(episodes / env.num_envs)
         self.max_steps = self.episodes_per_env * env.max_steps
         self._metrics = _tracking_metrics(env)
-        self._columns = [*self._metrics, "return", "episode_length_s", "success_rate"]
+        means = [*self._metrics, *env.task.figures(env.state)]  # over the steps of an episode
+        self._columns = [*means, "return", "episode_length_s", "success_rate"]
 
         rounds, num, device = self.episodes_per_env, env.num_envs, env.device
         self._policy: Optional[DeterministicPolicy] = None
         self._obs = {name: obs.clone() for name, obs in env.obs.items()}  # what is acted on next
-        self._sums = torch.zeros(num, len(self._metrics) + 1, device=device)  # of open episodes
+        self._sums = torch.zeros(num, len(means) + 1, device=device)  # of open episodes
         self._ended = torch.zeros(num, dtype=torch.long, device=device)  # [N] episodes so far
         self._round = torch.arange(rounds, device=device).unsqueeze(-1)  # [K, 1]
         self._rows = torch.zeros(rounds, num, len(self._columns), device=device)
@@ -108,9 +109,10 @@ class Evaluator:
         """What came of an evaluation that is over.
 
         Returns:
-            `overall` and `clips` (by name): the tracking errors, each the mean over the steps of
-            an episode up to its end, then over episodes; `success_rate`, the share of episodes that
-            did not fail; `return`, the mean sum of rewards; `episode_length_s`; `episodes`.
+            `overall` and `clips` (by name): the tracking errors and the task's figures, each the
+            mean over the steps of an episode up to its end, then over episodes; `success_rate`,
+            the share of episodes that did not fail; `return`, the mean sum of rewards;
+            `episode_length_s`; `episodes`.
         """
         assert bool(self.over), "episodes that count have not ended"
         clips = self._clips.flatten().cpu()
@@ -131,7 +133,8 @@ class Evaluator:
         assert self._policy is not None, "advance() comes after begin()"
         step = env.step(self._policy.act_deterministic(self._obs))
         ended = step.done != int(Done.NULL)
-        self._sums += torch.stack([*self._errors(), _total(step.reward)], dim=-1)
+        figures = env.task.figures(env.state).values()
+        self._sums += torch.stack([*self._errors(), *figures, _total(step.reward)], dim=-1)
         self._record(ended, step.done != int(Done.FAIL))
         self._hold(env.reset(ended))
 
@@ -146,9 +149,9 @@ class Evaluator:
     def _record(self, ended: Tensor, succeeded: Tensor) -> None:
         """Store the episodes that ended, [N], unless their envs had K before."""
         steps = self.env.episode_steps.float()
-        errors, returns = self._sums[:, :-1] / steps.unsqueeze(-1), self._sums[:, -1]
+        means, returns = self._sums[:, :-1] / steps.unsqueeze(-1), self._sums[:, -1]
         others = torch.stack([returns, steps * self.env.dt, succeeded.float()], dim=-1)
-        row = torch.cat([errors, others], dim=-1)  # [N, C]
+        row = torch.cat([means, others], dim=-1)  # [N, C]
         here = ended & (self._round == self._ended)  # [K, N]
         self._rows.copy_(torch.where(here.unsqueeze(-1), row, self._rows))
         self._clips.copy_(torch.where(here, self.env.task.clips, self._clips))
@@ -161,8 +164,8 @@ class Evaluator:
 
 
 def _tracking_metrics(env: Env) -> dict[str, Metric]:
-    """Errors against the task's reference by name; none if it has no reference."""
-    if "reference" not in env.task.provides:
+    """Errors against the task's reference by name; none if it has none, or leads elsewhere."""
+    if "reference" not in env.task.provides or not env.task.tracked:
         return {}
     velocity_error = tracking.DofVelocityError(env.engine.character, env.device)
     return {

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from rich.console import Console
 from rich.table import Table
 
 from mimickit.errors import RunError
 from mimickit.evaluation.clips import worst_clips
-from mimickit.evaluation.published import published
+from mimickit.evaluation.published import Published, published
 from mimickit.loggers.logger import replace_file
 
 NAME = "evaluation.json"
@@ -43,30 +43,28 @@ def write_report(
 
 
 def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
-    """A row per clip: our figures, and the paper's where it has any; of many, the worst."""
-    grid = Table(title=f"{method} on {character}, deterministic", title_justify="left")
-    for heading in ("clip", "episodes", "success", "position error m", "paper"):
-        grid.add_column(heading, justify="left" if heading == "clip" else "right")
-    for heading in ("dof velocity error rad/s", "paper", "per dof", "episode s"):
-        grid.add_column(heading, justify="right")
+    """A row per clip: our figures that there are, and the paper's; of many, the worst."""
     clips = results["clips"]
     names = list(clips) if len(clips) <= SHOWN else worst_clips(clips, SHOWN)
     rows = {name: clips[name] for name in names}
     if len(clips) != 1:
         rows["overall"] = results["overall"]
-    for clip, row in rows.items():
-        paper = published(method, character, clip)
-        grid.add_row(
-            clip,
-            str(row["episodes"]),
-            f"{100 * row['success_rate']:.1f}%",
-            _number(row, "position_error_m"),
-            f"{paper.position_error_m:.3f}" if paper else "-",
-            _number(row, "dof_velocity_error_rad_s"),
-            f"{paper.dof_velocity_error_rad_s:.3f}" if paper else "-",
-            _number(row, "dof_velocity_error_per_dof_rad_s"),
-            f"{row['episode_length_s']:.2f}",
-        )
+    cells = {
+        clip: {
+            "episodes": str(row["episodes"]),
+            "success": f"{100 * row['success_rate']:.1f}%",
+            **_tracking_cells(row, published(method, character, clip)),
+            **_figure_cells(row),
+            "episode s": f"{row['episode_length_s']:.2f}",
+        }
+        for clip, row in rows.items()
+    }
+    grid = Table(title=f"{method} on {character}, deterministic", title_justify="left")
+    grid.add_column("clip")
+    for column in next(iter(cells.values())):
+        grid.add_column(column.strip(), justify="right")
+    for clip, row in cells.items():
+        grid.add_row(clip, *row.values())
     text = StringIO()
     Console(file=text, width=120).print(grid)
     if len(clips) > len(names):
@@ -74,5 +72,28 @@ def table(results: Mapping[str, Mapping], method: str, character: str) -> str:
     return text.getvalue()
 
 
-def _number(row: Mapping[str, float], name: str) -> str:
-    return f"{row[name]:.3f}" if name in row else "-"
+def _tracking_cells(row: Mapping[str, float], paper: Optional[Published]) -> dict[str, str]:
+    """By heading; none where distance from the clip was not measured."""
+    if "position_error_m" not in row:
+        return {}
+    return {
+        "position error m": f"{row['position_error_m']:.3f}",
+        "paper": f"{paper.position_error_m:.3f}" if paper else "-",
+        "dof velocity error rad/s": f"{row['dof_velocity_error_rad_s']:.3f}",
+        " paper": f"{paper.dof_velocity_error_rad_s:.3f}" if paper else "-",
+        "per dof": f"{row['dof_velocity_error_per_dof_rad_s']:.3f}",
+    }
+
+
+def _figure_cells(row: Mapping[str, float]) -> dict[str, str]:
+    """By heading: how well the goal was pursued, and the return; none without a goal."""
+    figures = [name for name in row if name.startswith("goal_")]
+    if not figures:
+        return {}
+    cells = {heading(name): f"{row[name]:.3f}" for name in figures}
+    return {**cells, "return": f"{row['return']:.1f}"}
+
+
+def heading(figure: str) -> str:
+    """A figure's name for people: goal_velocity_error_m_s is 'goal velocity error m/s'."""
+    return figure.replace("_m_s", "_m/s").replace("_", " ")

@@ -1,7 +1,8 @@
 """Methods: what to imitate and how, laid over an algorithm that does not know it."""
 
 from mimickit.methods.discriminator import PairDiscriminator, StyleDiscriminator
+from mimickit.methods.lipschitz import Lipschitz
 from mimickit.methods.method import Method
 from mimickit.methods.part import Part, Sources
 
-__all__ = ["Method", "PairDiscriminator", "Part", "Sources", "StyleDiscriminator"]
+__all__ = ["Lipschitz", "Method", "PairDiscriminator", "Part", "Sources", "StyleDiscriminator"]

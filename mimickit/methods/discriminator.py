@@ -255,7 +255,7 @@ class PairDiscriminator(Discriminator):
     Source: ADD (Zhang et al. 2025).
     """
 
-    needs = frozenset({"reference"})
+    needs = frozenset({"reference", "visible_reference"})
     signal = "difference"
 
     def __init__(self, *, global_frame: bool, **settings: Any) -> None:

@@ -1,4 +1,7 @@
-"""Track reference clips frame by frame: DeepMimic's observations, rewards and terminations.
+"""Track reference clips frame by frame, pursue a goal, or both at once.
+
+The tracking's observations, rewards and terminations are DeepMimic's; what a goal asks for stands
+beside them, under names that begin with `goal_`.
 
 Source of all formulas and constants: DeepMimic (Peng et al. 2018) as in MimicKit f8d0d70.
 """
@@ -6,7 +9,8 @@ Source of all formulas and constants: DeepMimic (Peng et al. 2018) as in MimicKi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from functools import reduce
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -18,8 +22,11 @@ from mimickit.generators import restore
 from mimickit.geometry.quaternion import heading_inverse
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import make_sampler, read_sampling
+from mimickit.objects import Placement, SceneObjects
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Marker
+from mimickit.tasks.checks import check_number, check_terms
+from mimickit.tasks.goals.goal import Goal
 
 LOOKUPS = 512  # on a CPU fewer frames of the reference cost as much as so many
 
@@ -41,11 +48,21 @@ class Imitate:
         pose_termination: end an episode when a body is `termination_distance` [m] away.
         contact_termination: end an episode when a body touches the ground that may not.
         contact_force: least force component [N] that counts as touching.
+        end_with_clip: episodes end as successes where a clip that does not loop does; else the
+            reference holds its last frame.
         sampling: which clips and which parts of them are drawn how often; keys of
             `mimickit.motions.sampler.Sampling`. None draws clips by weight.
-    """
+        objects: what else there is in the world.
+        goal: makes what is asked for besides; see `mimickit.tasks.goals.goal.Goal`. With a goal,
+            tracking terms whose weights are all 0 are neither computed nor logged.
 
-    provides = frozenset({"reference"})
+    Attributes:
+        goal: what is asked for besides, if anything.
+        provides: "reference"; "visible_reference" where the policy sees where in its clip it
+            should be; "goal" where there is one.
+        tracked: whether being away from the reference is an error: not where a goal leads the
+            character elsewhere, unless the reference is seen or rewarded where it is in the world.
+    """
 
     def __init__(
         self,
@@ -68,10 +85,13 @@ class Imitate:
         termination_distance: float,
         contact_termination: bool,
         contact_force: float,
+        end_with_clip: bool = True,
         sampling: Optional[Mapping[str, Any]] = None,
+        goal: Optional[Callable[..., Goal]] = None,
+        objects: Optional[SceneObjects] = None,
     ) -> None:
         for name, values in (("weights", reward_weights), ("scales", reward_scales)):
-            _check_terms(values, f"task.reward_{name}")
+            check_terms(values, rewards.REWARD_TERMS, f"task.reward_{name}")
         if any(not isinstance(step, int) or step < 1 for step in target_steps):
             raise ConfigError(
                 f"task.target_steps must be whole numbers of 1 or more, got {list(target_steps)}"
@@ -80,8 +100,7 @@ class Imitate:
             raise ConfigError(f"task.phase must be null or a whole number >= 0, got {phase}")
         if not termination_distance > 0:
             raise ConfigError(f"task.termination_distance must be > 0, got {termination_distance}")
-        if not contact_force >= 0:
-            raise ConfigError(f"task.contact_force must be >= 0, got {contact_force}")
+        check_number(contact_force, 0.0, "task.contact_force")
         if tracking_error and not global_frame:
             raise ConfigError("task.tracking_error=true needs task.global_frame=true")
         settings = read_sampling(sampling or {})
@@ -97,6 +116,7 @@ class Imitate:
         self.episode_length_s = episode_length_s
         self.pose_termination = pose_termination
         self.contact_termination = contact_termination
+        self.end_with_clip = end_with_clip
         self._dt = control_dt
         self._global = global_frame
         self._root_height = root_height
@@ -133,6 +153,23 @@ class Imitate:
             parts += observations.tracking_error_spec(joints, character.num_dofs, keys).parts
         if phase is not None:
             parts += observations.phase_spec(phase).parts
+        self.goal: Optional[Goal] = None
+        if goal is not None:
+            self.goal = goal(
+                character=character,
+                num_envs=num_envs,
+                control_dt=control_dt,
+                generator=generator,
+                device=device,
+            )
+            if objects is not None:
+                self.goal.connect(objects)
+            parts += self.goal.parts
+        visible = len(target_steps) > 0 or tracking_error or phase is not None
+        abilities = {"reference": True, "visible_reference": visible, "goal": goal is not None}
+        self.provides = frozenset(name for name, able in abilities.items() if able)
+        self._rewards_tracking = goal is None or any(reward_weights.values())
+        self.tracked = goal is None or (global_frame and (visible or self._rewards_tracking))
         self.groups = {"policy": GroupSpec.of(*parts)}
 
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
@@ -174,14 +211,22 @@ class Imitate:
         """Time in the clip, [N] s."""
         return self._times(self._start, self._steps)
 
+    @property
+    def placement(self) -> Optional[Placement]:
+        return None if self.goal is None else self.goal.placement
+
     def reset(self, mask: Tensor) -> CharacterState:
         if mask.device.type == "cpu":
             self._start_prepared(mask.nonzero().squeeze(-1))
         else:  # sizes cannot depend on how many there are
             self._start_drawn(mask)
+        if self.goal is not None:
+            self.goal.reset(mask, self.reference)
         return self.reference
 
-    def advance(self) -> None:
+    def advance(self, state: CharacterState) -> None:
+        if self.goal is not None:
+            self.goal.advance(state)
         self._steps += 1
         self._now = (self._now + 1) % self._chunk
         if self._now > 0:
@@ -213,24 +258,30 @@ class Imitate:
             loops = self.library.loops[self._clips]
             phase = torch.where(loops, phase.remainder(1.0), phase.clamp(0.0, 1.0))
             parts.append(observations.phase_obs(phase, self._phase))
+        if self.goal is not None:
+            parts.append(self.goal.observe(state))
         return {"policy": torch.cat(parts, dim=-1)}
 
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
-        reference = self.reference
-        if not self._track_root:
-            state, reference = (
-                rewards.turned(each, heading_inverse(each.root_rot)) for each in (state, reference)
-            )
-        deviations = rewards.deviations(state, reference, self._key_bodies)
-        errors = rewards.tracking_errors(deviations, self._error_weights)
-        terms = self._weights * torch.exp(-self._scales * errors)
-        return dict(zip(rewards.REWARD_TERMS, terms.unbind(-1)))
+        terms = self._tracking_rewards(state) if self._rewards_tracking else {}
+        if self.goal is not None:
+            terms.update({f"goal_{name}": r for name, r in self.goal.rewards(state).items()})
+        return terms
+
+    def figures(self, state: CharacterState) -> dict[str, Tensor]:
+        if self.goal is None:
+            return {}
+        return {f"goal_{name}": figure for name, figure in self.goal.figures(state).items()}
+
+    def markers(self, state: CharacterState) -> list[Marker]:
+        return [] if self.goal is None else self.goal.markers(state)
 
     def succeeded(self, state: CharacterState) -> Tensor:
-        if self.library.all_loop:
-            return torch.zeros_like(self._clips, dtype=torch.bool)
-        ended = self.times >= self.library.durations[self._clips]
-        return ended & ~self.library.loops[self._clips]
+        causes = [] if self.goal is None else [self.goal.succeeded(state)]
+        if self.end_with_clip and not self.library.all_loop:
+            ended = self.times >= self.library.durations[self._clips]
+            causes.append(ended & ~self.library.loops[self._clips])
+        return self._any(causes)
 
     def failed(self, state: CharacterState) -> Tensor:
         causes = []
@@ -240,12 +291,10 @@ class Imitate:
         if self.pose_termination:
             distance, frame = self._termination_distance, self._termination_frame
             causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
-        if not causes:
-            return torch.zeros_like(self._clips, dtype=torch.bool)
-        failed = causes[0] if len(causes) == 1 else causes[0] | causes[1]
-        if self.sampler.adaptive:
+        failed = self._any(causes)
+        if self.sampler.adaptive:  # what a goal counts as lost says nothing about the clip
             self.sampler.record(self._clips, self.times, failed)
-        return failed
+        return failed if self.goal is None else failed | self.goal.failed(state)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -254,6 +303,7 @@ class Imitate:
             "steps": self._steps.clone(),
             "prepared": [part.clone() for part in self._prepared[:2]],
             "used": self._used,
+            "goal": None if self.goal is None else self.goal.state_dict(),
             "generator": self.sampler.generator.get_state(),
             "sampler": self.sampler.state_dict(),
         }
@@ -266,8 +316,27 @@ class Imitate:
         self._now = 0
         clips, start = (part.to(self._clips.device) for part in state["prepared"])
         self._prepared, self._used = self._prepare(clips, start), state["used"]
+        if self.goal is not None:
+            self.goal.load_state_dict(state["goal"])
         restore(self.sampler.generator, state["generator"], "the clips and start times")
         self.sampler.load_state_dict(state.get("sampler", {}))  # older checkpoints have none
+
+    def _tracking_rewards(self, state: CharacterState) -> dict[str, Tensor]:
+        reference = self.reference
+        if not self._track_root:
+            state, reference = (
+                rewards.turned(each, heading_inverse(each.root_rot)) for each in (state, reference)
+            )
+        deviations = rewards.deviations(state, reference, self._key_bodies)
+        errors = rewards.tracking_errors(deviations, self._error_weights)
+        terms = self._weights * torch.exp(-self._scales * errors)
+        return dict(zip(rewards.REWARD_TERMS, terms.unbind(-1)))
+
+    def _any(self, causes: list[Tensor]) -> Tensor:
+        """Whether any of some conditions [N] holds; never, of none."""
+        if not causes:
+            return torch.zeros_like(self._clips, dtype=torch.bool)
+        return reduce(torch.logical_or, causes)
 
     def _start_drawn(self, mask: Tensor) -> None:
         """Begin a new episode in the masked envs [N]."""
@@ -315,11 +384,3 @@ class Imitate:
     def _times(self, start: Tensor, steps: Tensor) -> Tensor:
         """Times in the clip [s]: one expression for all, so that equal instants are equal bits."""
         return start + steps * self._dt
-
-
-def _check_terms(values: Mapping[str, float], key: str) -> None:
-    if set(values) != set(rewards.REWARD_TERMS):
-        raise ConfigError(f"{key} wants {', '.join(rewards.REWARD_TERMS)}; got {', '.join(values)}")
-    for name, value in values.items():
-        if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-            raise ConfigError(f"{key}.{name} must be >= 0, got {value}")

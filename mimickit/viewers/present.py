@@ -8,7 +8,7 @@ from typing import Optional
 
 from mimickit.characters import Character
 from mimickit.state import CharacterState
-from mimickit.viewers.viewer import Frame, Viewer, play
+from mimickit.viewers.viewer import Drawn, Frame, Viewer, play
 
 
 def present(
@@ -77,10 +77,11 @@ class Viewers:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw in each."""
         for viewer in self._viewers:
-            viewer.show(state, reference, text)
+            viewer.show(state, reference, text, markers)
 
     def close(self) -> None:
         """Close each; if one fails, the others after it leave no result."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,7 +16,9 @@ from mimickit.errors import ConfigError, EngineError, RunError
 from mimickit.state import CharacterState
 from mimickit.viewers.camera import FollowCamera
 from mimickit.viewers.files import prepare_output
+from mimickit.viewers.markers import add_markers
 from mimickit.viewers.scene import Scene
+from mimickit.viewers.viewer import Drawn
 
 SIZE = (854, 480)  # pixels, as MimicKit f8d0d70
 
@@ -68,11 +70,12 @@ class VideoViewer:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Add one frame to the film."""
         roots = self._scene.place(state, reference)
         self._camera.follow(roots, 1.0 / self._fps)
-        picture = self._renderer.draw(self._camera, text)
+        picture = self._renderer.draw(self._camera, text, markers)
         try:
             if self._film is None:
                 self._film = _start_film(self._partial, self._size, self._fps)
@@ -115,7 +118,9 @@ class OffscreenRenderer:
         self._view = mujoco.MjvCamera()
         self._viewport = mujoco.MjrRect(0, 0, *size)
 
-    def draw(self, camera: FollowCamera, text: str = "") -> np.ndarray:
+    def draw(
+        self, camera: FollowCamera, text: str = "", markers: Sequence[Drawn] = ()
+    ) -> np.ndarray:
         """The picture, [height, width, 3] uint8, with text in its upper left corner."""
         self._gl.make_current()
         aim(self._view, camera)
@@ -124,6 +129,7 @@ class OffscreenRenderer:
             scene.model, scene.data, scene.option, None, self._view,
             mujoco.mjtCatBit.mjCAT_ALL.value, self._drawing,
         )  # fmt: skip
+        add_markers(self._drawing, markers, scene.offsets)
         mujoco.mjr_render(self._viewport, self._drawing, self._context)
         if text:
             mujoco.mjr_overlay(

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Optional, Union
 
 from typing_extensions import Protocol
 
-from mimickit.state import CharacterState
+from mimickit.objects import Solid
+from mimickit.state import CharacterState, Marker
+
+Drawn = Union[Marker, Solid]  # besides characters
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,14 @@ class Frame:
         state: N characters, drawn opaque.
         reference: what they should be doing, drawn as translucent ghosts; None draws none.
         text: a line or more to show over the picture.
+        markers: what else to draw, of a goal or of the world; as many in each frame of a
+            recording.
     """
 
     state: CharacterState
     reference: Optional[CharacterState] = None
     text: str = ""
+    markers: Sequence[Drawn] = ()
 
 
 class Viewer(Protocol):
@@ -45,6 +51,7 @@ class Viewer(Protocol):
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw one control step; see `Frame`."""
         ...
@@ -64,7 +71,7 @@ def play(frames: Iterable[Frame], viewer: Viewer) -> None:
         for frame in frames:
             if not viewer.running:
                 break
-            viewer.show(frame.state, frame.reference, frame.text)
+            viewer.show(frame.state, frame.reference, frame.text, frame.markers)
     except BaseException:
         viewer.discard()
         raise

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import mujoco
 import numpy as np
@@ -16,7 +17,9 @@ from mimickit.errors import ConfigError, RunError
 from mimickit.state import CharacterState
 from mimickit.viewers.camera import FIELD_OF_VIEW, LOOK_HEIGHT, FollowCamera
 from mimickit.viewers.files import prepare_output
+from mimickit.viewers.markers import Block, Shape, blocks, flat_arrow, shapes
 from mimickit.viewers.scene import GHOST_GROUP, HIDDEN_GROUP, Scene
+from mimickit.viewers.viewer import Drawn
 
 HOST = "127.0.0.1"  # nobody else can reach the server while the page is made
 DEFAULT_COLOR = (0.5, 0.5, 0.5, 1.0)  # of a geom, MuJoCo's: its material's counts then
@@ -55,21 +58,29 @@ class WebViewer:
         self._fps = fps
         self._scene = Scene(character, count)
         self._camera = FollowCamera(character.default_height, self._scene.width)
-        # Per frame: where the camera looks, poses of all bodies, whether ghosts show, and text.
-        self._frames: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]] = []
+        self._frames: list[_Moment] = []
 
     def show(
         self,
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Remember one frame."""
         roots = self._scene.place(state, reference)
         look_at = self._camera.follow(roots, 1.0 / self._fps).copy()
         data = self._scene.data
         self._frames.append(
-            (look_at, data.xpos.copy(), data.xquat.copy(), reference is not None, text)
+            _Moment(
+                look_at,
+                data.xpos.copy(),
+                data.xquat.copy(),
+                reference is not None,
+                text,
+                shapes(markers, self._scene.offsets),
+                blocks(markers, self._scene.offsets),
+            )
         )
 
     def close(self) -> None:
@@ -97,7 +108,7 @@ class WebViewer:
         with contextlib.redirect_stdout(io.StringIO()):  # viser announces its server
             server = viser.ViserServer(host=HOST)
         try:
-            stage = _Stage(server, self._scene, self._camera)
+            stage = _Stage(server, self._scene, self._camera, self._frames[0])
             stage.show(self._frames[0])
             recording = server.get_scene_serializer()
             for frame in self._frames[1:]:
@@ -110,10 +121,22 @@ class WebViewer:
                 server.stop()
 
 
-class _Stage:
-    """The scene as viser's nodes: /world, its bodies, and their geoms."""
+class _Moment(NamedTuple):
+    """A frame: where the camera looks, poses of all bodies, whether ghosts show, what else does."""
 
-    def __init__(self, server: Any, scene: Scene, camera: FollowCamera) -> None:
+    look_at: np.ndarray
+    pos: np.ndarray
+    quat: np.ndarray
+    ghosts: bool
+    text: str
+    shapes: list[Shape]
+    blocks: list[Block]
+
+
+class _Stage:
+    """The scene as viser's nodes: /world, its bodies, their geoms, and markers."""
+
+    def __init__(self, server: Any, scene: Scene, camera: FollowCamera, first: _Moment) -> None:
         height = scene.character.default_height
         middle = np.array([0.0, 0.0, LOOK_HEIGHT * height])
         server.initial_camera.position = middle + 1.1 * camera.offset
@@ -144,9 +167,20 @@ class _Stage:
         for geom in range(model.ngeom):
             if model.geom_bodyid[geom] != 0 and model.geom_group[geom] != HIDDEN_GROUP:
                 _add_geom(view, model, geom)
+        self._markers = [_add_marker(view, *numbered) for numbered in enumerate(first.shapes)]
+        self._blocks = [_add_block(view, *numbered) for numbered in enumerate(first.blocks)]
 
-    def show(self, frame: tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]) -> None:
-        look_at, pos, quat, ghosts, text = frame
+    def show(self, frame: _Moment) -> None:
+        look_at, pos, quat, ghosts, text, markers, solids = frame
+        assert len(markers) == len(self._markers), "a recording keeps its markers"
+        assert len(solids) == len(self._blocks), "a recording keeps its objects"
+        for handle, block in zip(self._blocks, solids):
+            handle.position, handle.wxyz = block.pos, block.quat
+        for handle, shape in zip(self._markers, markers):
+            if shape.arrow:
+                handle.vertices = flat_arrow(shape)[0]
+            handle.position = np.zeros(3) if shape.arrow else 0.5 * (shape.tail + shape.head)
+            handle.wxyz = (1.0, 0.0, 0.0, 0.0)
         self._world.position = (-look_at[0], -look_at[1], 0.0)
         self._world.wxyz = (1.0, 0.0, 0.0, 0.0)
         for body, handle in enumerate(self._bodies):
@@ -182,17 +216,46 @@ def _add_geom(view: Any, model: mujoco.MjModel, geom: int) -> None:
     )
 
 
+def _add_marker(view: Any, number: int, shape: Shape) -> Any:
+    """A disc or a flat arrow; `_Stage.show` puts it in its place."""
+    import trimesh.creation as create
+
+    if shape.arrow:
+        vertices, faces = flat_arrow(shape)
+        vertices = np.zeros_like(vertices)  # so that the first frame's are sent as a change
+    else:
+        height = float(np.linalg.norm(shape.head - shape.tail))
+        disc = create.cylinder(radius=shape.radius, height=height, sections=48)
+        vertices, faces = np.asarray(disc.vertices), np.asarray(disc.faces)
+    return view.add_mesh_simple(
+        f"/world/marker{number}",
+        vertices,
+        faces,
+        color=tuple(round(255.0 * float(c)) for c in shape.color[:3]),
+        opacity=float(shape.color[3]),
+        side="double",
+        cast_shadow=False,
+        **ELSEWHERE,
+    )
+
+
+def _add_block(view: Any, number: int, block: Block) -> Any:
+    mesh = primitive_mesh(block.kind, block.size)
+    assert mesh is not None, f"{block.kind.name} is none of the shapes of objects"
+    return view.add_mesh_simple(
+        f"/world/object{number}", *mesh, flat_shading=block.kind == mujoco.mjtGeom.mjGEOM_BOX,
+        color=tuple(round(255.0 * float(c)) for c in block.color[:3]), **ELSEWHERE,
+    )  # fmt: skip
+
+
 def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
     """A geom as triangles in its own frame: vertices [V, 3] m and faces [F, 3].
 
     Raises:
         ConfigError: a kind of geom that cannot be shown on a page.
     """
-    import trimesh.creation as create
-
-    kind, size = model.geom_type[geom], model.geom_size[geom]
-    kinds = mujoco.mjtGeom
-    if kind == kinds.mjGEOM_MESH:
+    kind = mujoco.mjtGeom(int(model.geom_type[geom]))
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
         first_face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
@@ -200,6 +263,22 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
             model.mesh_vert[first : first + count].copy(),
             model.mesh_face[first_face : first_face + faces].copy(),
         )
+    shape = primitive_mesh(kind, model.geom_size[geom])
+    if shape is None:
+        raise ConfigError(
+            f"geom '{model.geom(geom).name}' is a {kind.name}, which a page cannot show; use "
+            "spheres, capsules, boxes, cylinders, ellipsoids and meshes, or write a film"
+        )
+    return shape
+
+
+def primitive_mesh(
+    kind: mujoco.mjtGeom, size: np.ndarray
+) -> Optional[tuple[np.ndarray, np.ndarray]]:
+    """A shape of MuJoCo's as triangles: vertices [V, 3] m and faces [F, 3]; None if it is none."""
+    import trimesh.creation as create
+
+    kinds = mujoco.mjtGeom
     if kind == kinds.mjGEOM_SPHERE:
         shape = create.icosphere(subdivisions=3, radius=size[0])
     elif kind == kinds.mjGEOM_ELLIPSOID:
@@ -214,8 +293,5 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]
     elif kind == kinds.mjGEOM_BOX:
         shape = create.box(extents=2.0 * size)
     else:
-        raise ConfigError(
-            f"geom '{model.geom(geom).name}' is a {kinds(kind).name}, which a page cannot show; "
-            "use spheres, capsules, boxes, cylinders, ellipsoids and meshes, or write a film"
-        )
+        return None
     return np.asarray(shape.vertices), np.asarray(shape.faces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Optional
 
 import mujoco
@@ -12,9 +13,10 @@ from mimickit.characters import Character
 from mimickit.errors import EngineError
 from mimickit.state import CharacterState
 from mimickit.viewers.camera import FollowCamera
+from mimickit.viewers.markers import add_markers
 from mimickit.viewers.scene import Scene
 from mimickit.viewers.video import aim
-from mimickit.viewers.viewer import has_display
+from mimickit.viewers.viewer import Drawn, has_display
 
 
 class WindowViewer:
@@ -58,6 +60,7 @@ class WindowViewer:
         state: CharacterState,
         reference: Optional[CharacterState] = None,
         text: str = "",
+        markers: Sequence[Drawn] = (),
     ) -> None:
         """Draw, and wait until this step's time is over."""
         before = self._camera.look_at.copy()
@@ -65,6 +68,10 @@ class WindowViewer:
         moved = self._camera.follow(roots, self._dt) - before
         with self._window.lock():
             self._window.cam.lookat[:] += moved  # from wherever the mouse has put it
+            drawing = self._window.user_scn
+            assert drawing is not None, "launch_passive was given a model"
+            drawing.ngeom = 0
+            add_markers(drawing, markers, self._scene.offsets)
             self._window.opt.geomgroup[:] = self._scene.option.geomgroup
         if text:
             self._window.set_texts((None, None, text, ""))

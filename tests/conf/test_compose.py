@@ -52,13 +52,18 @@ def composed(*overrides):
 
 
 def unreachable(conf):
-    """Files in tuned/ whose name is no method and task, or method and character, that exist."""
+    """Files in tuned/ whose name is no pair of options, as conf/run.yaml pairs them, that exist."""
+    pairs = {
+        "task": ("method", "task"),
+        "task_character": ("task", "character"),
+        "character": ("method", "character"),
+    }
     found = []
-    for kind in ("task", "character"):
-        names = {f"{m}_{x}" for m in options("method", conf) for x in options(kind, conf)}
+    for kind, (first, second) in pairs.items():
+        names = {f"{a}_{b}" for a in options(first, conf) for b in options(second, conf)}
         found += [f"tuned/{kind}/{x}" for x in options(f"tuned/{kind}", conf) if x not in names]
     folders = {p.name for p in (conf / "tuned").glob("*") if p.is_dir()}
-    return found + [f"tuned/{name}" for name in sorted(folders - {"task", "character"})]
+    return found + [f"tuned/{name}" for name in sorted(folders - set(pairs))]
 
 
 def without_source(conf):
@@ -171,3 +176,16 @@ def test_engines_run_at_the_characters_rates_unless_told_otherwise():
     assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (100, 200)
     cfg = composed("character=g1", "character.sim_hz=400")
     assert (cfg.engine.control_hz, cfg.engine.sim_hz) == (50, 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "exceptions", "others"),
+    [
+        ("amp", "style", {"g1": 10.0, "smpl": 10.0}, 5.0),
+        ("add", "tracking", {"pi_plus": 10.0}, 2.0),
+    ],
+)
+def test_gradient_penalties_are_the_published_ones(method, part, exceptions, others):
+    for name in GROUPS["character"]:
+        cfg = composed(f"method={method}", f"character={name}")
+        assert cfg.method.parts[part].penalty == exceptions.get(name, others)

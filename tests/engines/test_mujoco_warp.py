@@ -11,6 +11,7 @@ import torch
 from mimickit.characters import Kinematics
 from mimickit.engines.engine import default_state
 from mimickit.errors import ConfigError, EngineError
+from mimickit.objects import read_objects
 from tests.engines.states import agree, same_bits
 
 pytestmark = pytest.mark.engine("mujoco_warp")
@@ -475,3 +476,87 @@ def test_torchs_graph_replays_steps_and_writes_without_waiting(build, humanoid):
 @pytest.mark.gpu
 def test_the_default_device_is_cuda_where_there_is_one(build, humanoid):
     assert build(humanoid, 1, device="auto").device == torch.device("cuda", 0)
+
+
+# ---------------------------------------------------------------------------------- objects
+
+BALL = {"name": "ball", "shape": "sphere", "size": 0.1, "mass": 2.0, "pos": [1.0, 0.0, 1.2]}
+CRATE = {"name": "crate", "shape": "box", "size": [0.3, 0.3, 0.2], "mass": 5.0, "pos": [0, 0, 0.2]}
+STEP = {"name": "step", "shape": "box", "size": [0.3, 0.6, 0.1], "pos": [0.4, 0.0, 0.1]}
+
+
+def test_a_thrown_ball_does_what_it_does_in_c(build, humanoid):
+    """Bounces off the chest and to the floor, 12 control steps, with the forces on the way."""
+    from mimickit.engines.mujoco import MujocoEngine
+
+    objects = read_objects([BALL])
+    engines = (
+        build(humanoid, 1, objects=objects, **EXACT),
+        MujocoEngine(humanoid, 1, objects=objects),
+    )
+    for engine in engines:
+        state = engine.objects.clone()
+        state.vel[..., 0] = -10.0
+        engine.write_objects(torch.tensor([[True]]), state)
+    touched = False
+    for command in commands_for(humanoid, 1, 12, spread=0.0):
+        for engine in engines:
+            engine.command(command)
+            engine.step()
+        warp, c = (engine.objects for engine in engines)
+        for name, tolerance in (("pos", 1e-4), ("vel", 1e-3), ("contact_force", 1.0)):
+            torch.testing.assert_close(
+                getattr(warp, name), getattr(c, name), atol=tolerance, rtol=1e-3, msg=name
+            )
+        touched |= bool((c.contact_force != 0).any())
+    assert touched
+
+
+def test_writes_of_objects_are_replayed_as_they_were_launched(build, humanoid):
+    objects = read_objects([BALL, CRATE])
+    replayed, plain = (build(humanoid, 3, objects=objects) for _ in range(2))
+    plain._step, plain._write = plain.worlds.step, plain.worlds.write
+    plain._write_objects = plain.worlds.write_objects
+    mask = torch.tensor([[True, False], [False, True], [False, False]])
+    for engine in (replayed, plain):
+        for command in commands_for(humanoid, 3, 6):
+            state = engine.objects.clone()
+            state.vel[..., 1] += 1.0
+            engine.write_objects(mask, state)
+            engine.command(command)
+            engine.step()
+    assert same_bits(replayed.state, plain.state)
+    assert same_bits(replayed.objects, plain.objects)
+
+
+def test_objects_have_room_of_their_own(build, humanoid):
+    """Eight contacts of four rows each: 18 geoms * 1.5 + 2 * 8 = 43, 18 * 6 + 2 * 32 = 172."""
+    engine = build(humanoid, 8, objects=read_objects([{**CRATE, "pos": [0.4, 0, 0.5]}, STEP]))
+    assert (engine.nconmax, engine.njmax) == (48, 176)
+    run(engine, commands_for(humanoid, 8, 1, spread=0.5).expand(60, -1, -1))
+    engine.check()
+    assert not engine.diverged.any()
+
+
+def test_without_free_objects_no_kernel_of_theirs_is_launched(build, humanoid, monkeypatch):
+    from mimickit.engines import mujoco_warp_object_kernels as theirs
+    from mimickit.engines import mujoco_warp_worlds as worlds
+
+    launched = []
+    launch = worlds.wp.launch
+    monkeypatch.setattr(
+        worlds.wp,
+        "launch",
+        lambda kernel, *a, **k: (launched.append(kernel), launch(kernel, *a, **k)),
+    )
+    names = ("write_objects", "read_objects", "add_touch_forces")
+    kernels = [getattr(theirs, name) for name in names]
+    counts = {}
+    for nodes in ((), (STEP,), (BALL,)):
+        engine = build(humanoid, 1, objects=read_objects(nodes))
+        launched.clear()
+        engine.worlds.step()
+        counts[len(nodes), bool(nodes and nodes[0].get("mass"))] = [
+            kernel in launched for kernel in kernels
+        ]
+    assert counts == {(0, False): [False] * 3, (1, False): [False] * 3, (1, True): [True] * 3}

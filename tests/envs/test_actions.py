@@ -88,7 +88,7 @@ def plain(humanoid, scale=0.3):
 
 def test_no_action_asks_for_the_reference(humanoid):
     actions, reference = plain(humanoid), random_state(humanoid, 8)
-    assert actions.needs == {"reference"}
+    assert actions.needs == {"reference", "visible_reference"}
     command = actions.decode(torch.zeros(8, 28), reference)
     asked = Kinematics(humanoid).dof_to_rot(command)
     assert quat_angle(asked, reference.joint_rot).max() < 1e-5

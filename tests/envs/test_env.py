@@ -244,9 +244,10 @@ def test_an_action_space_that_needs_a_reference_is_refused_without_one(humanoid)
 
     with pytest.raises(IncompatibleParts) as caught:
         Env(None, Wander(), ReferenceActions(humanoid, "pos"))
-    assert str(caught.value).startswith(
-        "ReferenceActions needs reference, which task Wander does not provide; use "
-    )
+    message = str(caught.value)
+    assert message.startswith("ReferenceActions needs reference (clips that move on beside the ")
+    assert "visible_reference (a reference that the policy sees: task.target_steps" in message
+    assert message.endswith("which task Wander does not provide; or use action=absolute")
 
 
 @pytest.mark.parametrize("length", [0.0, -1.0, 0.01, float("inf"), float("nan")])

@@ -28,7 +28,7 @@ def begin(task, signal, mask=None):
 def follow(task, signal, steps):
     """What is seen of a character that is where its reference is."""
     for _ in range(steps):
-        task.advance()
+        task.advance(task.reference)
         seen = signal.observe(task.reference)
     return seen
 
@@ -49,7 +49,7 @@ def test_a_window_never_straddles_a_reset(humanoid):
     task = make_task(humanoid, "spinkick", num=4)
     signal = window(humanoid, task)
     begin(task, signal)
-    task.advance()
+    task.advance(task.reference)
     signal.observe(random_state(humanoid, 4, seed=1))
     before = signal.state_dict()["frames"]
     mask = torch.tensor([True, False, True, False])

@@ -12,6 +12,8 @@ from tests.algos.toy import PointEnv
 class EvaluatedPoints(PointEnv):
     """Points whose task has one clip and no reference."""
 
+    state = None  # there is no character
+
     def __init__(self, num_envs, seed=0):
         super().__init__(num_envs, seed)
         self.task = SimpleNamespace(
@@ -20,6 +22,7 @@ class EvaluatedPoints(PointEnv):
             reference=None,
             clips=torch.zeros(num_envs, dtype=torch.long),
             clip_names=("origin",),
+            figures=lambda state: {},
         )
 
     def reset_all(self):

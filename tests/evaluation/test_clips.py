@@ -12,6 +12,7 @@ def row(success, error):
         "success_rate": success,
         "position_error_m": error,
         "dof_velocity_error_rad_s": 1.0,
+        "dof_velocity_error_per_dof_rad_s": 1.0,
         "episode_length_s": 2.0,
     }
 

@@ -25,11 +25,15 @@ class Episode:
 
 class Task:
     provides = frozenset({"reference"})
+    tracked = True
     clip_names = ("walk", "run", "never")
 
     def __init__(self, num_envs):
         self.reference = CharacterState.zeros(num_envs, BODIES, 28)
         self.clips = torch.zeros(num_envs, dtype=torch.long)
+
+    def figures(self, state):
+        return {}
 
 
 class ScriptedEnv:

@@ -64,10 +64,19 @@ def test_published_numbers_are_those_of_the_paper(method, character, clip, numbe
     assert published(method, character, clip) == numbers
 
 
-def test_a_method_without_tracking_has_a_table_as_well():
+def test_columns_that_do_not_apply_are_left_out():
     bare = {k: v for k, v in ROW.items() if "error" not in k}
-    row = cells(table({"overall": bare, "clips": {"walk": bare}}, "amp", "humanoid"), "walk")
-    assert row[3:8] == ["-", "0.132", "-", "1.394", "-"]
+    text = table({"overall": bare, "clips": {"walk": bare}}, "amp", "humanoid")
+    assert cells(text, "walk") == ["walk", "256", "98.5%", "9.87"]
+    assert "paper" not in text
+
+
+def test_figures_of_a_goal_stand_beside_the_return():
+    bare = {k: v for k, v in ROW.items() if "error" not in k}
+    row = {**bare, "goal_distance_m": 1.5, "goal_reached_share": 0.25}
+    text = table({"overall": row, "clips": {"walk": row}}, "amp", "humanoid")
+    assert cells(text, "walk") == ["walk", "256", "98.5%", "1.500", "0.250", "250.0", "9.87"]
+    assert "goal distance m" in text
 
 
 def test_the_file_holds_overall_clips_and_what_it_is_about(tmp_path):

@@ -60,7 +60,7 @@ class Setting:
         rollout = Rollout(T, N, {}, 1, torch.device("cpu"))
         seen = []
         for _ in range(T):
-            self.task.advance()
+            self.task.advance(self.task.reference)
             state = self.task.reference.clone()
             state.root_pos[:, 2] += apart
             state.body_pos[..., 2] += apart
@@ -73,7 +73,8 @@ class Setting:
 @KINDS
 def test_it_asks_for_its_signal_and_for_a_reference(humanoid, kind):
     setting = Setting(humanoid, kind)
-    assert setting.part.needs == {"reference"}
+    followed = set() if kind == "style" else {"visible_reference"}
+    assert setting.part.needs == {"reference"} | followed
     assert isinstance(setting.signal, Window if kind == "style" else Difference)
 
 

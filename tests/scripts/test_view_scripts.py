@@ -13,7 +13,8 @@ import torch
 from mimickit.errors import UnknownJoint
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
-from mimickit.state import Done, Step
+from mimickit.objects import SceneObjects, read_objects
+from mimickit.state import Done, ObjectState, Step
 from mimickit.viewers import moved
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,8 +92,11 @@ class FallingRun:
 
     def __init__(self, library, steps):
         self.env = self.policy = self.task = self
-        self.provides, self.clip_names, self.dt = {"reference"}, library.names, 0.1
+        self.tracked, self.clip_names, self.dt = True, library.names, 0.1
         self.clips = torch.tensor([0])
+        ball = {"name": "ball", "shape": "sphere", "size": 0.1, "mass": 1.0, "pos": [1, 2, 3]}
+        wall = {"name": "wall", "shape": "box", "size": [1, 1, 1], "pos": [5, 0, 1]}
+        self.objects = SceneObjects(read_objects([ball, wall]), ObjectState.zeros(1, 1, 15))
         self._library, self._last, self._step = library, steps, 0
 
     @property
@@ -102,6 +106,12 @@ class FallingRun:
     @property
     def state(self):
         return moved(self.reference, (0.0, 0.0, -0.25))
+
+    def figures(self, state):
+        return {}
+
+    def markers(self, state):
+        return []
 
     def reset_all(self):
         self._step = 0
@@ -113,6 +123,7 @@ class FallingRun:
 
     def step(self, action):
         self._step += 1
+        self.objects.state.pos[0, 0, 2] = float(self._step)
         done = Done.FAIL if self._step == self._last else Done.NULL
         return Step(obs={}, reward={}, done=torch.tensor([int(done)]), info={})
 
@@ -121,6 +132,10 @@ def test_play_shows_episodes_to_their_end_with_the_reference_beside(library):
     run = FallingRun(library, steps=3)
     shown = list(play.recording(run, episodes=2, beside=1.5))
     assert len(shown) == 6
+    assert [frame.markers[0].pos[0].tolist() for frame in shown[:3]] == [
+        [0.0, 0.0, 1.0], [0.0, 0.0, 2.0], [0.0, 0.0, 3.0],
+    ]  # fmt: skip
+    assert shown[0].markers[1].pos.tolist() == [[5.0, 0.0, 1.0]]
     # Only the root is off, by 0.25 m: 0.25 / 15 bodies.
     assert shown[0].text == "walk\n0.10 s, position error 0.017 m"
     assert [frame.text.endswith("failed") for frame in shown] == [False, False, True] * 2

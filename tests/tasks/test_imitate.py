@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mimickit.envs import observations
 from mimickit.errors import ConfigError
 from mimickit.geometry.quaternion import quat_from_axis_angle, quat_from_heading
-from mimickit.tasks import Imitate
 from tests.envs.parts import (
     DT,
     SCALES,
@@ -77,7 +76,7 @@ def test_the_policy_sees_itself_then_the_coming_frames(humanoid, frame):
     task = make_task(humanoid, "backflip", phase=1, **options(*frame))
     start(task)
     for _ in range(4):
-        task.advance()
+        task.advance(task.reference)
     state = random_state(humanoid, 4)
     obs = task.observe(state)["policy"]
     keys = torch.tensor(humanoid.body_ids(humanoid.key_bodies, ""))
@@ -94,7 +93,7 @@ def test_the_policy_sees_itself_then_the_coming_frames(humanoid, frame):
 def test_the_tracking_error_is_reference_minus_character(humanoid):
     task = make_task(humanoid, target_steps=[], tracking_error=True)
     start(task)
-    task.advance()
+    task.advance(task.reference)
     state, reference = random_state(humanoid, 4), task.reference
     obs = task.observe(state)["policy"][:, 140:]
     keys = torch.tensor(humanoid.body_ids(humanoid.key_bodies, ""))
@@ -152,7 +151,7 @@ def test_phase_wraps_in_a_loop_and_stays_at_the_end_of_a_clip(humanoid):
     assert (phases(task, 1) == 0).all()
     steps = 1 + math.ceil(float(task.library.durations.max()) / DT)
     for _ in range(steps):
-        task.advance()
+        task.advance(task.reference)
     walk = task.clips == 0
     assert walk.any()
     assert not walk.all()
@@ -173,7 +172,7 @@ def test_perfect_tracking_earns_every_weight(humanoid, frame):
     for _ in range(3):
         for name, term in task.rewards(task.reference.clone()).items():
             torch.testing.assert_close(term, torch.full((8,), WEIGHTS[name]), msg=name)
-        task.advance()
+        task.advance(task.reference)
 
 
 def angle_between(a, b):
@@ -253,7 +252,7 @@ def test_rewards_are_the_published_ones(humanoid, frame):
     global_frame, root_height, steps = frame
     task = make_task(humanoid, "run", **options(*frame))
     start(task)
-    task.advance()
+    task.advance(task.reference)
     state = near(humanoid, task.reference)
     got = task.rewards(state)
     track_root = global_frame and len(steps) > 0
@@ -373,7 +372,7 @@ def test_adaptive_sampling_learns_where_episodes_fail(humanoid):
     state = pressed(task, humanoid, "head")  # fails in walk, roll allows it
     before = task.sampler.probabilities()
     for _ in range(60):
-        task.advance()
+        task.advance(task.reference)
         failed = task.failed(state)
         task.reset(torch.zeros(12, dtype=torch.bool))
     assert torch.equal(failed, task.clips == 0)
@@ -400,7 +399,7 @@ def test_success_is_the_end_of_a_clip_that_does_not_loop(humanoid):
     for number in range(steps + 2):
         expected = (task.clips == 0) & (number >= steps)
         assert torch.equal(task.succeeded(task.reference), expected), number
-        task.advance()
+        task.advance(task.reference)
 
 
 # ---------------------------------------------------------------------------------- the cursor
@@ -422,7 +421,7 @@ def test_a_reset_keeps_the_others_where_they_were(humanoid):
     task = make_task(humanoid, ["walk", "turn_left0"], num=6)
     start(task)
     for _ in range(50):
-        task.advance()
+        task.advance(task.reference)
     mask = torch.tensor([False, True, False, False, True, True])
     before = task.reference.clone(), task.next_reference.clone(), task.times.clone()
     obs = task.observe(task.reference)["policy"].clone()
@@ -442,7 +441,7 @@ def test_the_cursor_follows_the_clip_wherever_it_was_reset(humanoid, monkeypatch
     start(task)
     generator = torch.Generator().manual_seed(0)
     for _ in range(30):
-        task.advance()
+        task.advance(task.reference)
         task.reset(torch.rand(9, generator=generator) < 0.2)
         for step, frame in (
             (0, task.reference),
@@ -457,7 +456,7 @@ def test_the_cursor_follows_the_clip_wherever_it_was_reset(humanoid, monkeypatch
 def test_without_random_start_clips_begin_at_their_beginning(humanoid):
     task = make_task(humanoid, random_start=False)
     start(task)
-    task.advance()
+    task.advance(task.reference)
     torch.testing.assert_close(task.times, torch.full((4,), DT))
     task.reset(torch.tensor([True, False, True, False]))
     torch.testing.assert_close(task.times, torch.tensor([0.0, DT, 0.0, DT]))
@@ -471,7 +470,7 @@ def test_a_saved_task_goes_on_bit_for_bit(humanoid, mode):
     start(copy)
     away = random_state(humanoid, 5, height=9.0)
     for _ in range(37):
-        original.advance()
+        original.advance(original.reference)
         original.failed(away)
     copy.load_state_dict(original.state_dict())
     state = random_state(humanoid, 5)
@@ -479,7 +478,7 @@ def test_a_saved_task_goes_on_bit_for_bit(humanoid, mode):
         assert same_bits(copy.reference, original.reference)
         assert torch.equal(copy.observe(state)["policy"], original.observe(state)["policy"])
         for task in (original, copy):
-            task.advance()
+            task.advance(task.reference)
             task.failed(state)
             task.reset(torch.tensor([True, False, False, True, False]))
 
@@ -519,5 +518,16 @@ def test_settings_that_cannot_work_are_refused(humanoid, changes, message):
         make_task(humanoid, **changes)
 
 
-def test_it_provides_a_reference():
-    assert Imitate.provides == {"reference"}
+@pytest.mark.parametrize(
+    ("changes", "visible"),
+    [
+        ({}, True),
+        ({"target_steps": []}, False),
+        ({"target_steps": [], "tracking_error": True}, True),
+        ({"target_steps": [], "phase": 0}, True),
+    ],
+)
+def test_it_provides_a_reference_that_may_be_visible(humanoid, changes, visible):
+    task = make_task(humanoid, **changes)
+    assert task.provides == {"reference"} | ({"visible_reference"} if visible else set())
+    assert task.tracked  # without a goal, being away from the clip is always an error

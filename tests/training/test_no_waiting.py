@@ -21,6 +21,8 @@ from mimickit.training.collector import Collector
 from mimickit.training.progress import Stopwatch
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
+from tests.tasks.goals import GOALS
+from tests.tasks.scenes import KINDS, scene, specs
 from tests.training.runs import TINY, last_policy, metrics
 
 NUM_ENVS, STEPS = 6, 4
@@ -33,8 +35,9 @@ class Statues:
     control_dt = DT
     device = torch.device("cpu")
 
-    def __init__(self, character, num_envs):
+    def __init__(self, character, num_envs, objects):
         self.character, self.num_envs = character, num_envs
+        self.objects = objects
         self.state = CharacterState.zeros(num_envs, character.num_bodies, character.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
 
@@ -49,6 +52,9 @@ class Statues:
             value = getattr(state, name)
             chosen = mask.view(-1, *(1,) * (value.dim() - 1))
             buffer.copy_(torch.where(chosen, value, buffer))
+
+    def write_objects(self, mask, state):
+        self.objects.pos.copy_(torch.where(mask.unsqueeze(-1), state.pos, self.objects.pos))
 
 
 class OnCuda(torch.Tensor):
@@ -66,20 +72,30 @@ class CudaEnv(Env):
         return super().reset(mask.as_subclass(OnCuda))
 
 
-@pytest.fixture(
-    params=[("walk", "weights"), (["backflip", "run"], "weights"), (["walk", "kick"], "adaptive")],
-    ids=["one clip", "two clips", "adaptive"],
-)
+CASES = {
+    "one clip": {"motion": "walk"},
+    "two clips": {"motion": ["backflip", "run"]},
+    "adaptive": {"motion": ["walk", "kick"], "sampling": {"mode": "adaptive"}},
+    **{name: {"motion": "walk", "goal": goal} for name, goal in GOALS.items()},
+    **{name: {"motion": "walk", "goal": goal, "world": name} for name, goal in KINDS.items()},
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def env(request, humanoid):
-    motion, mode = request.param
-    actions = AbsoluteActions if motion == "walk" else ReferenceActions
-    sampling = {"mode": mode}
-    task = make_task(humanoid, motion, NUM_ENVS, tracking_error=True, phase=2, sampling=sampling)
+    actions = AbsoluteActions if request.param["motion"] == "walk" else ReferenceActions
+    settings = dict(request.param)
+    world = settings.pop("world", None)
+    objects = scene(specs(world) if world else (), NUM_ENVS)
+    task = make_task(
+        humanoid, num=NUM_ENVS, tracking_error=True, phase=2, objects=objects, **settings
+    )
     signals = {
         "window": Window(humanoid, task, DT, frames=3, global_frame=False),
         "difference": Difference(humanoid, task, DT, global_frame=True),
     }
-    return CudaEnv(Statues(humanoid, NUM_ENVS), task, actions(humanoid, "pos"), signals)
+    engine = Statues(humanoid, NUM_ENVS, objects.state)
+    return CudaEnv(engine, task, actions(humanoid, "pos"), signals)
 
 
 def small_policy(env):

@@ -21,7 +21,7 @@ class Recorder:
     def running(self):
         return len(self.shown) < self.patience
 
-    def show(self, state, reference=None, text=""):
+    def show(self, state, reference=None, text="", markers=()):
         self.shown.append(text)
 
     def close(self):

@@ -1,0 +1,122 @@
+"""What goals on flat ground share: headings, speed over the ground, when a goal changes.
+
+Legend: N envs. Vectors of the ground plane have two components, x and y.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mimickit.geometry.quaternion import heading
+from mimickit.state import CharacterState
+from mimickit.tasks.checks import check_range
+
+MARKER_HEIGHT = 0.03  # [m]
+
+
+def facing(root_rot: Tensor) -> Tensor:
+    """Unit vector [N, 2] along the heading of rotations [N, 4]."""
+    return direction(heading(root_rot))
+
+
+def direction(angle: Tensor) -> Tensor:
+    """Unit vector [..., 2] at an angle [...] rad from the x axis."""
+    return torch.stack([angle.cos(), angle.sin()], dim=-1)
+
+
+def in_heading_frame(root_rot: Tensor, vector: Tensor) -> Tensor:
+    """World vectors [N, 2] as seen from the heading of rotations [N, 4]: forward, left."""
+    (cosine, sine), (x, y) = facing(root_rot).unbind(-1), vector.unbind(-1)
+    return torch.stack([cosine * x + sine * y, cosine * y - sine * x], dim=-1)
+
+
+def flat(vector: Tensor) -> Tensor:
+    """Vectors [N, 2] as level ones [N, 3]."""
+    return torch.cat([vector, torch.zeros_like(vector[:, :1])], dim=-1)
+
+
+def on_ground(place: Tensor) -> Tensor:
+    """Places [N, 2] as points [N, 3] m a little above the ground, where markers can be seen."""
+    return torch.cat([place, torch.full_like(place[:, :1], MARKER_HEIGHT)], dim=-1)
+
+
+def any_angle(draws: Tensor) -> Tensor:
+    """Uniform angles [rad] in [-pi, pi), of uniform draws in [0, 1)."""
+    return math.pi * (2.0 * draws - 1.0)
+
+
+def spread(draws: Tensor, limits: Sequence[float]) -> Tensor:
+    """Uniform draws in [0, 1), stretched to [low, high)."""
+    low, high = limits
+    return low + (high - low) * draws
+
+
+class GroundVelocity:
+    """Mean velocity of roots over the last control step, from how far they came.
+
+    Attributes:
+        value: [N, 2] m/s.
+        buffers: see `Goal`.
+    """
+
+    def __init__(self, num_envs: int, control_dt: float, device: torch.device) -> None:
+        self.value = torch.zeros(num_envs, 2, device=device)
+        self._place = torch.zeros(num_envs, 2, device=device)
+        self._dt = control_dt
+        self.buffers = {"velocity": self.value, "place": self._place}
+
+    def reset(self, mask: Tensor, start: CharacterState) -> None:
+        """Stand still where `start` is, where mask [N] is true."""
+        mask = mask.unsqueeze(-1)
+        self.value.masked_fill_(mask, 0.0)
+        self._place.copy_(torch.where(mask, start.root_pos[:, :2], self._place))
+
+    def advance(self, state: CharacterState) -> None:
+        """One control step later."""
+        place = state.root_pos[:, :2]
+        self.value.copy_((place - self._place) / self._dt)
+        self._place.copy_(place)
+
+
+class Clock:
+    """Counts down to when each env's goal changes.
+
+    Attributes:
+        buffers: see `Goal`.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        control_dt: float,
+        device: torch.device,
+        period_s: Sequence[float],
+        key: str,
+    ) -> None:
+        """Start with no time left.
+
+        Args:
+            period_s: least and greatest time that a goal stays [s].
+            key: of `period_s` in the config.
+
+        Raises:
+            ConfigError: no such times.
+        """
+        check_range(period_s, control_dt, key)
+        self._period = tuple(period_s)
+        self._dt = control_dt
+        self._left = torch.zeros(num_envs, device=device)  # [s]
+        self.buffers = {"time_left": self._left}
+
+    def advance(self) -> Tensor:
+        """One control step later: whose time is over, [N] bool."""
+        self._left -= self._dt
+        return self._left < 0.01 * self._dt  # hundreds of differences add up to less than this
+
+    def wind(self, mask: Tensor, draws: Tensor) -> None:
+        """Give the masked [N] a time of their own, by draws [N] in [0, 1)."""
+        self._left.copy_(torch.where(mask, spread(draws, self._period), self._left))
