@@ -226,7 +226,10 @@ class Train:
             )
 
     def _facts(self) -> dict[str, Any]:
+        kept = self.config["algo"].get("rollouts")
         return {
+            **({"method's parts": self.method.facts} if self.method.facts else {}),
+            **({"number of rollouts kept": kept} if kept is not None else {}),
             "character": self.env.engine.character.name,
             "method": self.method.name,
             "clips": list(self.env.task.clip_names),

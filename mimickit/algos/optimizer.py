@@ -30,6 +30,7 @@ class Optimizer:
         factory: a torch optimiser class with its options bound, called with the parameters.
         max_grad_norm: clip the gradient's norm; None leaves it.
         schedule: "constant", or "linear": the rate falls to zero over the run.
+        key: where in the config the factory stands, for messages.
 
     Attributes:
         capturable: whether `step` may be captured: never on a CPU, and only if the torch optimiser
@@ -45,6 +46,7 @@ class Optimizer:
         factory: Callable[..., torch.optim.Optimizer],
         max_grad_norm: Optional[float] = None,
         schedule: str = "constant",
+        key: str = "algo.actor_optimizer, algo.critic_optimizer",
     ) -> None:
         if schedule not in SCHEDULES:
             raise ConfigError(f"algo.schedule={schedule}: choose one of {', '.join(SCHEDULES)}")
@@ -54,9 +56,10 @@ class Optimizer:
         try:
             self.optimizer = factory(self.parameters, **options)
         except (TypeError, ValueError, RuntimeError) as error:  # torch refuses a setting
-            raise ConfigError(f"algo.actor_optimizer, algo.critic_optimizer: {error}") from error
+            raise ConfigError(f"{key}: {error}") from error
         self.capturable = bool(options) and all(options.values())
         self.max_grad_norm = max_grad_norm
+        self._key = key
         self.schedule = schedule
         self._base_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
         if self.capturable:
@@ -66,9 +69,9 @@ class Optimizer:
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         elif on_cuda:
             _log.warning(
-                "%s as configured cannot step within a CUDA graph, so learning is slower "
-                "(algo.actor_optimizer, algo.critic_optimizer)",
+                "%s as configured cannot step within a CUDA graph, so learning is slower (%s)",
                 self._kind,
+                key,
             )
 
     @property
@@ -109,7 +112,7 @@ class Optimizer:
         if state["kind"] != self._kind:
             raise CheckpointError(
                 f"the checkpoint's optimiser is {state['kind']}, this run's is {self._kind} "
-                "(algo.actor_optimizer, algo.critic_optimizer)"
+                f"({self._key})"
             )
         groups = self.optimizer.state_dict()["param_groups"]
         rates = [group["lr"] for group in self.optimizer.param_groups]

@@ -5,6 +5,7 @@ Legend: T steps, N envs, M samples, D features of the signal that is judged.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Callable, Optional, Union
@@ -25,10 +26,11 @@ from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer, ScaleNormalizer
 from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
 
+_KEY = "method.parts.<discriminator>"  # a part does not know by which name a method has it
 PROJECTIONS = 64  # random directions along which rollouts and demonstrations are compared
 
 
-class Discriminator(Part):
+class Discriminator(Part, ABC):
     """What both discriminators share: everything but what they look at and what is real.
 
     Fakes are the rollout's samples and, as many again, those of earlier iterations.
@@ -88,13 +90,16 @@ class Discriminator(Part):
         self._hidden, self._activation, self._logit_init = hidden, activation, logit_init
         self._reward_scale, self._penalty, self._logit_decay = reward_scale, penalty, logit_decay
         self._epochs, self._minibatches, self._share = epochs, minibatches, share
-        self._make_optimizer = partial(Optimizer, factory=optimizer, max_grad_norm=max_grad_norm)
+        self._make_optimizer = partial(
+            Optimizer, factory=optimizer, max_grad_norm=max_grad_norm, key=f"{_KEY}.optimizer"
+        )
         self._capacity, self._push = replay_capacity, replay_push
         self._normalizer_samples = normalizer_samples
         self._precision = precision
 
     def connect(self, sources: Sources) -> None:
         device, width = sources.device, sources.signals[self.signal].size
+        self._width = width
         self.network = mlp(width, self._hidden, 1, self._activation, self._logit_init).to(device)
         self.normalizer = self._make_normalizer(width).to(device)
         self.optimizer = self._make_optimizer(self.network.parameters())
@@ -108,6 +113,14 @@ class Discriminator(Part):
     @property
     def capturable(self) -> bool:
         return self.optimizer.capturable
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {
+            "signal size": self._width,
+            "hidden": list(self._hidden),
+            "replay_capacity": self._capacity,
+        }
 
     @torch.no_grad()
     def reward(self, rollout: Rollout) -> Tensor:
@@ -185,20 +198,21 @@ class Discriminator(Part):
         share = -(-self._push // max(1, self._epochs * self._minibatches))
         return min(share, rows, self.replay.capacity)
 
+    @abstractmethod
     def _make_normalizer(self, width: int) -> Union[Normalizer, ScaleNormalizer]:
-        raise NotImplementedError
+        """What brings signals of a width to one scale."""
 
+    @abstractmethod
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
         """Fold samples into the normaliser's statistics."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _real(self, count: int) -> Tensor:
         """Real samples, [count, D] or [1, D]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Figures that say without the network how far normalised fakes are from real ones."""
-        raise NotImplementedError
 
 
 class StyleDiscriminator(Discriminator):
@@ -278,6 +292,3 @@ class PairDiscriminator(Discriminator):
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """The mean difference, in units of its own running mean: 1 is no better than ever."""
         return {"distance": fake.abs().mean()}
-
-
-_KEY = "method.parts.<discriminator>"

@@ -76,6 +76,11 @@ class Method:
         """Whether rewards and updates may be captured as a CUDA graph."""
         return all(part.capturable for part in self.parts.values())
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Those of the parts that have any, by name; see `Part.facts`."""
+        return {name: part.facts for name, part in self.parts.items() if part.facts}
+
     def connect(self, sources: Mapping[str, Sources]) -> None:
         """Build what depends on the environment, part by part."""
         for name, part in self.parts.items():

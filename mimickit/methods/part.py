@@ -56,6 +56,11 @@ class Part:
     capturable: bool = True
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that loads it: sizes and kinds."""
+        return {}
+
+    @property
     def generators(self) -> list[torch.Generator]:
         return []
 

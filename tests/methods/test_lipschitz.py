@@ -22,13 +22,13 @@ def test_penalty_of_a_linear_policy_is_its_squared_slope_over_the_variance():
     # log p(a | s) has the gradient W^T (a - W s) / sigma^2; with a - W s = sigma e, e normal, the
     # mean square is |W|^2 / sigma^2: (9 + 16) / 0.25 = 100.
     weight = torch.tensor([[3.0, 0.0], [0.0, 4.0]], requires_grad=True)
-    batch = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    batch = torch.zeros(20_000, 2, requires_grad=True)  # else what is seen adds noise to d/dW
     gaussian = DiagonalGaussian(batch @ weight.T, torch.full((2,), 0.5).log())
     penalty = part(0.1).actor_term()(batch, gaussian)
     assert penalty.item() == pytest.approx(10.0, rel=0.03)
     # d/dW of 0.1 |W|^2 / 0.25: 0.8 W.
     (slope,) = torch.autograd.grad(penalty, weight)
-    torch.testing.assert_close(slope.diag(), 0.8 * torch.tensor([3.0, 4.0]), rtol=0.15, atol=0.1)
+    torch.testing.assert_close(slope.diag(), 0.8 * torch.tensor([3.0, 4.0]), rtol=0.03, atol=0.05)
 
 
 def test_it_goes_on_from_its_state():

@@ -183,6 +183,26 @@ def test_going_on_as_another_run_is_refused_and_leaves_the_folder_alone(
     assert files(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [
+        ("method=amp", "method.parts.style.hidden=[16]", "its method's parts is"),
+        ("method=add", "method.parts.tracking.replay_capacity=99", "its method's parts is"),
+        ("algo=awr", "algo.rollouts=8", "its number of rollouts kept is 4, here it is 8"),
+    ],
+)
+def test_going_on_with_other_memories_is_refused(tmp_path, first, then, message):
+    build(tmp_path, first, iterations=1).start()
+    with pytest.raises(CheckpointError, match=message):
+        build(tmp_path, first, then, iterations=2)
+
+
+def test_a_discriminators_optimizer_is_named_where_torch_refuses_it(tmp_path):
+    key = r"method\.parts\.<discriminator>\.optimizer: Invalid learning rate"
+    with pytest.raises(ConfigError, match=key):
+        build(tmp_path, "method=amp", "method.parts.style.optimizer.lr=-1")
+
+
 def test_a_damaged_checkpoint_is_refused_and_leaves_the_folder_alone(straight, tmp_path):
     folder = cut(straight, tmp_path / "run", 3)
     newest = sorted((folder / "checkpoints").glob("checkpoint_*.pt"))[-1]
