@@ -115,6 +115,10 @@ def composition_error(
         wrong = next((o for o in overrides if options_of(o.split("=")[0].lstrip("+"))), "a group")
         options = ", ".join(options_of(wrong.split("=")[0].lstrip("+")))
         return ConfigError(f"{wrong}: choose an option by its name ({options})")
+    deleted = next((o[1:] for o in overrides if o.startswith("~") and options_of(o[1:])), None)
+    if deleted and "Error resolving interpolation" in text:  # of a name in the defaults list
+        options = ", ".join(options_of(deleted))
+        return ConfigError(f"{deleted} has no value: leave ~{deleted} away ({options})")
     found = re.search(r"Could not override '([^']+)'.*(?:\n.*)?defaults list", text)
     if found:
         return unknown_group(found.group(1), config_name, where)

@@ -1,4 +1,4 @@
-"""The few functions that a config file may call: `${slug:...}`, `${run_id:}`, `${auto_engine:}`."""
+"""The few functions that a config file may call, such as `${slug:...}` and `${auto_engine:}`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_id", run_id, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("auto_engine", auto_engine, replace=True)
+    OmegaConf.register_new_resolver("chosen_engine", chosen_engine, replace=True)
 
 
 def slug(value: Any) -> str:
@@ -59,6 +60,11 @@ def run_id() -> str:
 def auto_engine() -> str:
     """The engine of a run that names none; see `choose_engine`."""
     return choose_engine()[0]
+
+
+def chosen_engine(option: str) -> str:
+    """The engine that an option of conf/engine stands for."""
+    return auto_engine() if option == "auto" else option
 
 
 def choose_engine() -> tuple[str, str]:

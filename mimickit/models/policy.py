@@ -31,6 +31,7 @@ class Policy(nn.Module):
         action_scale: bound of the actor's initial last-layer weights.
         sigma: "fixed" standard deviation, "learned" one per component, or "state": a second head.
         sigma_init: (initial) standard deviation, in half ranges of the action.
+        sigma_final: a fixed one falls to this, by equal factors, until the run ends; None keeps it.
         normalizer_samples: when the input statistics freeze.
         precision: of the networks' matrix products on a CUDA device: "tf32", "fp32", or "bf16", the
             fastest and coarsest. See `mimickit.models.precision`; whoever calls `distribution` or
@@ -54,6 +55,7 @@ class Policy(nn.Module):
         sigma_init: float,
         normalizer_samples: float,
         precision: str = "tf32",
+        sigma_final: Optional[float] = None,
     ) -> None:
         super().__init__()
         for name in (*actor_groups, *critic_groups):
@@ -72,6 +74,11 @@ class Policy(nn.Module):
             raise ConfigError(f"model.sigma={sigma}: choose one of {', '.join(SIGMA_TYPES)}")
         if not sigma_init > 0:
             raise ConfigError(f"model.sigma_init must be > 0, got {sigma_init}")
+        if sigma_final is not None and not (sigma == "fixed" and sigma_final > 0):
+            raise ConfigError(
+                f"model.sigma_final must be > 0, and null unless model.sigma=fixed; got "
+                f"{sigma_final} with model.sigma={sigma}"
+            )
         if precision not in PRECISIONS:
             raise ConfigError(f"model.precision={precision}: choose one of {', '.join(PRECISIONS)}")
         self.action_size = action_size
@@ -88,11 +95,18 @@ class Policy(nn.Module):
         self.actor = mlp(actor_size, actor_hidden, heads * action_size, activation, action_scale)
         self.critic = mlp(critic_size, critic_hidden, 1, activation)
         self.sigma = sigma
+        self._log_stds = math.log(sigma_init), math.log(sigma_final or sigma_init)  # first, last
         log_std = torch.full((action_size,), math.log(sigma_init))
         if sigma == "fixed":
             self.register_buffer("log_std", log_std)
         else:  # with "state", the head adds to it
             self.log_std = nn.Parameter(log_std, requires_grad=sigma == "learned")
+
+    def set_progress(self, progress: float) -> None:
+        """Set a fixed sigma for a run that is `progress` in [0, 1] done."""
+        first, last = self._log_stds
+        if first != last:
+            self.log_std.fill_(first + progress * (last - first))
 
     def normalize(self, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The groups that this policy uses, standardised."""

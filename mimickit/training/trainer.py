@@ -177,12 +177,14 @@ class Trainer:
     def iterate(self, watch: Stopwatch) -> dict[str, float]:
         """One iteration: T steps of all envs, then one update of everything that learns."""
         counters, rollout = self.counters, self.rollout
+        progress = min(1.0, counters.samples / self.settings.max_samples)
+        self.policy.set_progress(progress)
+        self.algo.set_progress(progress)
         with watch.phase("simulate"):
             self.collector.collect()
             if self._on_cuda:  # once per iteration, to know the shares; evaluation runs on
                 torch.cuda.current_stream(self.env.device).synchronize()
         with watch.phase("learn"):
-            self.algo.set_progress(min(1.0, counters.samples / self.settings.max_samples))
             learned, episodes = self._learn()
             metrics = _to_floats({**learned, **episodes, **self._checks()})
             counters.samples += rollout.samples

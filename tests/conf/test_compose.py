@@ -52,18 +52,20 @@ def composed(*overrides):
 
 
 def unreachable(conf):
-    """Files in tuned/ whose name is no pair of options, as conf/run.yaml pairs them, that exist."""
-    pairs = {
+    """Files in tuned/ whose name does not join options as conf/run.yaml does."""
+    groups = {
+        "engine_algo_method": ("engine", "algo", "method"),
         "task": ("method", "task"),
         "task_character": ("task", "character"),
         "character": ("method", "character"),
     }
     found = []
-    for kind, (first, second) in pairs.items():
-        names = {f"{a}_{b}" for a in options(first, conf) for b in options(second, conf)}
+    for kind, joined in groups.items():
+        choices = itertools.product(*(options(group, conf) for group in joined))
+        names = {"_".join(choice) for choice in choices}
         found += [f"tuned/{kind}/{x}" for x in options(f"tuned/{kind}", conf) if x not in names]
     folders = {p.name for p in (conf / "tuned").glob("*") if p.is_dir()}
-    return found + [f"tuned/{name}" for name in sorted(folders - set(pairs))]
+    return found + [f"tuned/{name}" for name in sorted(folders - set(groups))]
 
 
 def without_source(conf):

@@ -77,6 +77,25 @@ def test_state_dependent_sigma_adds_the_second_head_to_the_first_sigma():
     torch.testing.assert_close(gaussian.log_std.exp(), torch.tensor([[0.2, 0.3]]))
 
 
+def test_a_fixed_sigma_falls_by_equal_factors_and_is_all_that_progress_changes():
+    net = policy(sigma_init=0.4, sigma_final=0.1)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    storage = net.log_std.data_ptr()
+    for progress, sigma in ((0.0, 0.4), (0.5, 0.2), (1.0, 0.1)):
+        net.set_progress(progress)
+        torch.testing.assert_close(net.log_std.exp(), torch.full((2,), sigma))
+    assert net.log_std.data_ptr() == storage, "captured graphs read it where it was"
+    changed = {n for n, tensor in net.state_dict().items() if not torch.equal(tensor, before[n])}
+    assert changed == {"log_std"}
+
+
+def test_without_a_final_sigma_progress_changes_nothing():
+    net = policy(sigma="learned")
+    net.log_std.data.fill_(0.7)
+    net.set_progress(1.0)
+    assert torch.equal(net.log_std.data, torch.full((2,), 0.7))
+
+
 def test_drawn_action_comes_with_its_own_density():
     net, obs = policy(), observations()
     action, log_prob = net.act(obs, torch.Generator().manual_seed(3))
@@ -148,6 +167,12 @@ def generator():
         ),
         ({"sigma_init": 0.0}, ConfigError, "model.sigma_init must be > 0, got 0.0"),
         ({"sigma_init": float("nan")}, ConfigError, "model.sigma_init must be > 0, got nan"),
+        ({"sigma_final": 0.0}, ConfigError, "model.sigma_final must be > 0, and null unless"),
+        (
+            {"sigma": "learned", "sigma_final": 0.1},
+            ConfigError,
+            "got 0.1 with model.sigma=learned",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(changes, error, message):
