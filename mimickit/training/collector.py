@@ -28,7 +28,10 @@ class Collector:
         self.noise = noise
         self._on_cuda = env.device.type == "cuda"
         self._t = torch.zeros(1, dtype=torch.long, device=env.device)
-        self._obs = {name: obs.clone() for name, obs in env.observe().items()}  # acted on next
+        self._obs = {  # what is acted on next
+            name: torch.zeros(env.num_envs, spec.size, device=env.device)
+            for name, spec in env.groups.items()
+        }
         self._step = Graphed(self._captured_step, env.device, [noise, env.generator])
 
     @torch.no_grad()
