@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -288,6 +289,8 @@ def _ends_early() -> Iterator[_Stop]:
         if stop.signal is not None:
             raise KeyboardInterrupt
         stop.signal = signal.Signals(number).name
+        # Not by print: the signal may have come within one.
+        os.write(2, f"{stop.signal}: saves after this iteration, then ends\n".encode())
 
     try:
         previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
