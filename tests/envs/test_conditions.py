@@ -146,7 +146,7 @@ def make_env(humanoid, name="latent", seed=0):
 def test_an_environment_observes_its_conditions_in_the_state_that_a_step_reached(humanoid):
     env = make_env(humanoid)
     assert list(env.groups) == ["policy", "latent"]
-    assert env.groups["latent"] == GroupSpec(Z, (("latent", Z),), standardized=False)
+    assert env.groups["latent"] == GroupSpec(Z, (("latent", Z),), scale=1.0)
     first = env.observe()["latent"]
     zero = torch.zeros(2, env.action_size)
     env.step(zero)
