@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mimickit.engines.engine import Engine
 from mimickit.envs.actions import Actions
+from mimickit.envs.conditions import Condition
 from mimickit.envs.signals import Signal
 from mimickit.envs.task import Task, lacking
 from mimickit.envs.terminations import done_flags
@@ -29,8 +30,9 @@ class Env:
     """N environments side by side.
 
     Attributes:
-        groups: observation groups by name.
+        groups: observation groups by name: the task's and the conditions.
         signals: what methods look at, by name.
+        conditions: what methods add to what is acted on, by the name of the group.
         action_size: width of an action.
         dt: seconds per step.
         episode_steps: [N] steps since the last reset.
@@ -43,6 +45,7 @@ class Env:
         task: Task,
         actions: Actions,
         signals: Optional[Mapping[str, Signal]] = None,
+        conditions: Optional[Mapping[str, Condition]] = None,
     ) -> None:
         missing = lacking(actions.needs, task)
         if missing:
@@ -53,10 +56,18 @@ class Env:
         self.task = task
         self.actions = actions
         self.signals = dict(signals or {})
+        self.conditions = dict(conditions or {})
         self.num_envs = engine.num_envs
         self.device = engine.device
         self.dt = engine.control_dt
-        self.groups: dict[str, GroupSpec] = task.groups
+        for name in self.conditions:
+            if name in task.groups:
+                raise IncompatibleParts(
+                    f"a part of the method adds an observation group '{name}', and task "
+                    f"{type(task).__name__} has one of that name"
+                )
+        added = {name: condition.spec for name, condition in self.conditions.items()}
+        self.groups: dict[str, GroupSpec] = {**task.groups, **added}
         self.action_size = actions.size
         length = task.episode_length_s
         self.max_steps = round(length / self.dt) if math.isfinite(length) else 0
@@ -129,6 +140,8 @@ class Env:
         """What came of a step: rewards, signals, and how episodes stand."""
         state, diverged = self.engine.state, self.engine.diverged
         self.task.advance(state)
+        for condition in self.conditions.values():
+            condition.advance()
         self.episode_steps += 1
         self.divergences += torch.count_nonzero(diverged)
         done = done_flags(
@@ -145,14 +158,17 @@ class Env:
 
     def _draw(self, mask: Tensor) -> CharacterState:
         self.episode_steps.masked_fill_(mask, 0)
+        for condition in self.conditions.values():
+            condition.reset(mask)
         return self.task.reset(mask)
 
     def _remember(self, mask: Tensor) -> None:
         for signal in self.signals.values():
-            signal.reset(mask)
+            signal.reset(mask, self.engine.state)
 
     def _observe(self) -> dict[str, Tensor]:
-        return self.task.observe(self.engine.state)
+        added = {name: condition.observe() for name, condition in self.conditions.items()}
+        return {**self.task.observe(self.engine.state), **added}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on."""
@@ -160,6 +176,7 @@ class Env:
             "engine": self.engine.state_dict(),
             "task": self.task.state_dict(),
             "signals": {name: signal.state_dict() for name, signal in self.signals.items()},
+            "conditions": {name: c.state_dict() for name, c in self.conditions.items()},
             "episode_steps": self.episode_steps.clone(),
             "divergences": self.divergences.clone(),
         }
@@ -170,5 +187,7 @@ class Env:
         self.task.load_state_dict(state["task"])
         for name, signal in self.signals.items():
             signal.load_state_dict(state["signals"][name])
+        for name, condition in self.conditions.items():
+            condition.load_state_dict(state["conditions"][name])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])

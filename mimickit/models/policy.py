@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mimickit.errors import ConfigError, IncompatibleParts, unknown_name_message
 from mimickit.models.distributions import DiagonalGaussian
 from mimickit.models.mlp import mlp
-from mimickit.models.normalizer import Normalizer
+from mimickit.models.normalizer import Normalizer, make_normalizer
 from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
 from mimickit.specs import GroupSpec
 
@@ -25,7 +25,8 @@ class Policy(nn.Module):
     Args:
         groups: what the environment offers.
         action_size: A.
-        actor_groups, critic_groups: which groups each sees, concatenated in this order.
+        actor_groups, critic_groups: which groups each sees, concatenated in this order; None for
+            all that the environment offers.
         actor_hidden, critic_hidden: hidden layer widths.
         activation: see `mimickit.models.mlp.ACTIVATIONS`.
         action_scale: bound of the actor's initial last-layer weights.
@@ -45,8 +46,8 @@ class Policy(nn.Module):
         groups: Mapping[str, GroupSpec],
         action_size: int,
         *,
-        actor_groups: Sequence[str],
-        critic_groups: Sequence[str],
+        actor_groups: Optional[Sequence[str]],
+        critic_groups: Optional[Sequence[str]],
         actor_hidden: Sequence[int],
         critic_hidden: Sequence[int],
         activation: str,
@@ -58,6 +59,8 @@ class Policy(nn.Module):
         sigma_final: Optional[float] = None,
     ) -> None:
         super().__init__()
+        actor_groups = tuple(groups) if actor_groups is None else actor_groups
+        critic_groups = tuple(groups) if critic_groups is None else critic_groups
         for name in (*actor_groups, *critic_groups):
             if name not in groups:
                 raise IncompatibleParts(
@@ -87,8 +90,9 @@ class Policy(nn.Module):
         self.critic_groups = tuple(critic_groups)
         used = dict.fromkeys((*actor_groups, *critic_groups))
         self.normalizers = nn.ModuleDict(
-            {name: Normalizer(groups[name].size, normalizer_samples) for name in used}
+            {name: make_normalizer(groups[name], normalizer_samples) for name in used}
         )
+        self._sizes = {name: groups[name].size for name in used}
         actor_size = sum(groups[name].size for name in actor_groups)
         critic_size = sum(groups[name].size for name in critic_groups)
         heads = 2 if sigma == "state" else 1
@@ -109,12 +113,18 @@ class Policy(nn.Module):
             self.log_std.fill_(first + progress * (last - first))
 
     def normalize(self, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The groups that this policy uses, standardised."""
+        """The groups that this policy uses, each standardised or scaled as its spec says."""
         return {name: normalizer(obs[name]) for name, normalizer in self.normalizers.items()}
 
     def actor_input(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The actor's normalised groups side by side."""
         return _side_by_side(inputs, self.actor_groups)
+
+    def actor_columns(self, name: str) -> slice:
+        """Where in the actor's input a group that it sees lies."""
+        before = self.actor_groups[: self.actor_groups.index(name)]
+        start = sum(self._sizes[other] for other in before)
+        return slice(start, start + self._sizes[name])
 
     def critic_input(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The critic's normalised groups side by side."""
@@ -149,8 +159,8 @@ class Policy(nn.Module):
     def update_normalizers(self, obs: Mapping[str, Tensor]) -> None:
         """Fold observations [..., size] of each used group into its statistics."""
         for name, normalizer in self.normalizers.items():
-            assert isinstance(normalizer, Normalizer)
-            normalizer.update(obs[name])
+            if isinstance(normalizer, Normalizer):
+                normalizer.update(obs[name])
 
     def _act_on(self, obs: Mapping[str, Tensor]) -> DiagonalGaussian:
         with matmul_precision(self.precision, self.log_std.device):

@@ -51,12 +51,20 @@ class Setting:
         )
         generator = torch.Generator().manual_seed(1)
         signals = {self.name: self.signal}
-        self.part.connect(Sources(signals, self.task.library, torch.device("cpu"), generator))
+        self.part.connect(
+            Sources(
+                signals=signals,
+                conditions={},
+                policy=None,
+                library=self.task.library,
+                device=torch.device("cpu"),
+                generator=generator,
+            )
+        )
 
     def rollout(self, apart):
         everyone = torch.ones(N, dtype=torch.bool)
-        self.task.reset(everyone)
-        self.signal.reset(everyone)
+        self.signal.reset(everyone, self.task.reset(everyone))
         rollout = Rollout(T, N, {}, 1, torch.device("cpu"))
         seen = []
         for _ in range(T):
