@@ -251,7 +251,8 @@ class StyleDiscriminator(Discriminator):
         self.normalizer.update(torch.cat([fresh, real]))
 
     def _real(self, count: int) -> Tensor:
-        return self._window.demonstrations(*self._sampler.sample(count))
+        # A window that began before its clip would show a character that stands still, then starts.
+        return self._window.demonstrations(*self._sampler.sample(count, lead=self._window.span))
 
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """The sliced Wasserstein distance (Rabin et al. 2011), per feature's standard deviation."""
