@@ -15,6 +15,7 @@ import torch
 
 from mimickit.algos.algo import Algo
 from mimickit.characters import Character
+from mimickit.envs.conditions import Condition
 from mimickit.envs.env import Env
 from mimickit.envs.signals import Signal
 from mimickit.envs.task import lacking
@@ -93,10 +94,15 @@ class Train:
             print(compile_notice(), flush=True)
         seeds = seeding.stream_seeds(seed)
         body: Character = make(character)
-        self.method: Method = make(
-            method, parts={name: make(node) for name, node in method["parts"].items()}
+        self.method = build_method(config)
+        self.env = build_env(
+            config,
+            body,
+            num_envs,
+            seeds["task"],
+            signals=self.method.signals,
+            conditions=self.method.conditions,
         )
-        self.env = build_env(config, body, num_envs, seeds["task"], signals=self.method.signals)
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -117,7 +123,11 @@ class Train:
             )
         self.noise = seeding.generator(seeds["policy"], self.env.device)
         self.evaluator = build_evaluator(
-            config, body, evaluation["num_envs"], library=self.env.task.library
+            config,
+            body,
+            evaluation["num_envs"],
+            library=self.env.task.library,
+            conditions=self.method.conditions,
         )
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
@@ -154,6 +164,7 @@ class Train:
             self.env.engine.character,
             episodes,
             library=self.env.task.library,
+            conditions=self.method.conditions,
         )
         results = evaluator.run(self.policy)
         facts = self._report_facts(trainer.counters.samples)
@@ -207,6 +218,8 @@ class Train:
         return {
             name: Sources(
                 signals=self.env.signals,
+                conditions=self.env.conditions,
+                policy=self.policy,
                 library=self.env.task.library,
                 device=self.device,
                 generator=seeding.generator(part_seed, self.device),
@@ -300,7 +313,10 @@ class LoadedRun:
         character: Character = make(self.config["character"])
         self.config["task"] = {**self.config["task"], "random_start": random_start}
         try:
-            self.evaluator = build_evaluator(self.config, character, num_envs, seed=seed)
+            conditions = build_method(self.config).conditions
+            self.evaluator = build_evaluator(
+                self.config, character, num_envs, seed=seed, conditions=conditions
+            )
         except EngineError as error:
             if engine is not None:
                 raise
@@ -333,6 +349,12 @@ class LoadedRun:
             ) from error
 
 
+def build_method(config: Node) -> Method:
+    """The method of a config with its parts, not yet connected to anything."""
+    parts = {name: make(node) for name, node in config["method"]["parts"].items()}
+    return make(config["method"], parts=parts)
+
+
 def build_env(
     config: Node,
     character: Character,
@@ -340,6 +362,7 @@ def build_env(
     seed: int,
     library: Optional[MotionLibrary] = None,
     signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
+    conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
     **task_settings: Any,
 ) -> Env:
     """Engine, clips, task and actions of a config.
@@ -348,6 +371,7 @@ def build_env(
         seed: of the task's random stream.
         library: the clips, where another environment of this config has them on its device.
         signals: what a method wants observed; see `Method.signals`.
+        conditions: what it adds to what is acted on; see `Method.conditions`.
         task_settings: override keys of the task's node.
     """
     entries = [] if library is not None else resolve_motions(config["motion"], character)
@@ -383,7 +407,16 @@ def build_env(
         name: factory(character=character, task=task, control_dt=engine.control_dt)
         for name, factory in (signals or {}).items()
     }
-    return Env(engine, task, actions, made)
+    added = {
+        name: factory(
+            num_envs=num_envs,
+            device=engine.device,
+            control_dt=engine.control_dt,
+            generator=task.generator,
+        )
+        for name, factory in (conditions or {}).items()
+    }
+    return Env(engine, task, actions, made, added)
 
 
 def build_policy(config: Node, env: Env) -> Policy:
@@ -400,6 +433,7 @@ def build_evaluator(
     num_envs: Optional[int] = None,
     seed: Optional[int] = None,
     library: Optional[MotionLibrary] = None,
+    conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
 ) -> Evaluator:
     """Judges policies on its own environments, with pose termination off.
 
@@ -407,12 +441,14 @@ def build_evaluator(
         episodes: how many per evaluation.
         num_envs: side by side; as many as episodes unless given.
         seed: of start times; the config's unless given.
-        library: see `build_env`.
+        library, conditions: see `build_env`.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
     judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
     sampling = config["task"].get("sampling") or {}
     if sampling.get("mode") == "adaptive":  # what is judged must not depend on what was learned
         judged["sampling"] = {**sampling, "mode": "length"}
-    env = build_env(config, character, num_envs or episodes, start, library, **judged)
+    env = build_env(
+        config, character, num_envs or episodes, start, library, conditions=conditions, **judged
+    )
     return Evaluator(env, env.task.generator, start, episodes)

@@ -12,10 +12,13 @@ class GroupSpec:
     Attributes:
         size: width of the group's last axis.
         parts: (label, width) of each stretch, in order; their widths add up to `size`.
+        standardized: whether models bring it to one scale by its running statistics. Not so what
+            is made on one scale and must mean the same at all times, e.g. unit vectors.
     """
 
     size: int
     parts: tuple[tuple[str, int], ...] = ()
+    standardized: bool = True
 
     @staticmethod
     def of(*parts: tuple[str, int]) -> GroupSpec:

@@ -177,10 +177,7 @@ class AWR:
 
     def _minibatches(self, samples: int, epochs: int, parts: int) -> list[Tensor]:
         """Of as many of the samples kept as one rollout has, drawn anew for each pass."""
-        orders = minibatches(self.rollouts * samples, epochs, 1, self.generator)
-        return [
-            rows for order in orders for rows in order[:samples].tensor_split(min(parts, samples))
-        ]
+        return minibatches(self.rollouts * samples, epochs, parts, self.generator, samples)
 
 
 def _learned_from(rollout: Rollout) -> dict[str, Tensor]:

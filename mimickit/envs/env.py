@@ -1,7 +1,8 @@
 """The environment's loop: one engine, one task, one action space, N envs.
 
-`step` never resets: it returns the state that was reached, also at an episode's end, so that
-learners can look at it. Whoever steps calls `reset` with the mask of finished envs.
+`step` never resets: the state that was reached stays, also at an episode's end, so that learners
+can look at it. Whoever steps calls `reset` with the mask of finished envs. Neither observes, which
+costs as much as the rest of a step's bookkeeping: `observe` is for when somebody wants to see.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from mimickit.engines.engine import Engine
 from mimickit.envs.actions import Actions
+from mimickit.envs.conditions import Condition
 from mimickit.envs.signals import Signal
 from mimickit.envs.task import Task, lacking
 from mimickit.envs.terminations import done_flags
@@ -28,11 +30,11 @@ class Env:
     """N environments side by side.
 
     Attributes:
-        groups: observation groups by name.
+        groups: observation groups by name: the task's and the conditions.
         signals: what methods look at, by name.
+        conditions: what methods add to what is acted on, by the name of the group.
         action_size: width of an action.
         dt: seconds per step.
-        obs: the current observations, by group.
         episode_steps: [N] steps since the last reset.
         divergences: how many times an engine's world blew up, [] int64.
     """
@@ -43,6 +45,7 @@ class Env:
         task: Task,
         actions: Actions,
         signals: Optional[Mapping[str, Signal]] = None,
+        conditions: Optional[Mapping[str, Condition]] = None,
     ) -> None:
         missing = lacking(actions.needs, task)
         if missing:
@@ -53,10 +56,18 @@ class Env:
         self.task = task
         self.actions = actions
         self.signals = dict(signals or {})
+        self.conditions = dict(conditions or {})
         self.num_envs = engine.num_envs
         self.device = engine.device
         self.dt = engine.control_dt
-        self.groups: dict[str, GroupSpec] = task.groups
+        for name in self.conditions:
+            if name in task.groups:
+                raise IncompatibleParts(
+                    f"a part of the method adds an observation group '{name}', and task "
+                    f"{type(task).__name__} has one of that name"
+                )
+        added = {name: condition.spec for name, condition in self.conditions.items()}
+        self.groups: dict[str, GroupSpec] = {**task.groups, **added}
         self.action_size = actions.size
         length = task.episode_length_s
         self.max_steps = round(length / self.dt) if math.isfinite(length) else 0
@@ -67,7 +78,6 @@ class Env:
             )
         self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.divergences = torch.zeros((), dtype=torch.long, device=self.device)
-        self.obs: dict[str, Tensor] = {}
         self.reset_all()
 
     @property
@@ -85,18 +95,16 @@ class Env:
         """What new episodes are drawn from."""
         return self.task.generator
 
-    def reset_all(self) -> dict[str, Tensor]:
+    def reset_all(self) -> None:
         """Start a new episode everywhere."""
-        return self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+        self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
 
     @torch.inference_mode()  # spares autograd's share of each small operation
-    def reset(self, mask: Tensor) -> dict[str, Tensor]:
-        """Start a new episode where mask [N] is true; observations of all envs."""
+    def reset(self, mask: Tensor) -> None:
+        """Start a new episode where mask [N] is true."""
         self.engine.write(mask, self._draw(mask))
         self._place(mask)
         self._remember(mask)
-        self.obs = self._observe()
-        return self.obs
 
     @torch.inference_mode()
     def step(self, action: Tensor) -> Step:
@@ -104,9 +112,12 @@ class Env:
         self.engine.command(self._decode(action))
         self._place(None)
         self.engine.step()
-        step = self._judge()
-        self.obs = step.obs
-        return step
+        return self._judge()
+
+    @torch.inference_mode()
+    def observe(self) -> dict[str, Tensor]:
+        """What is seen now, after a step or a reset: groups by name, each [N, size], fresh."""
+        return self._observe()
 
     def compile(self) -> None:
         """Fuse all but the physics with torch.compile: slow at the first steps, faster after."""
@@ -126,9 +137,11 @@ class Env:
         return self.actions.decode(action, self.task.next_reference)
 
     def _judge(self) -> Step:
-        """What came of a step: observations, rewards, and how episodes stand."""
+        """What came of a step: rewards, signals, and how episodes stand."""
         state, diverged = self.engine.state, self.engine.diverged
         self.task.advance(state)
+        for condition in self.conditions.values():
+            condition.advance()
         self.episode_steps += 1
         self.divergences += torch.count_nonzero(diverged)
         done = done_flags(
@@ -137,7 +150,6 @@ class Env:
             failed=self.task.failed(state) | diverged,
         )
         return Step(
-            obs=self._observe(),
             reward=self.task.rewards(state),
             done=done,
             info={"episode_steps": self.episode_steps.clone()},
@@ -146,6 +158,8 @@ class Env:
 
     def _draw(self, mask: Tensor) -> CharacterState:
         self.episode_steps.masked_fill_(mask, 0)
+        for condition in self.conditions.values():
+            condition.reset(mask)
         return self.task.reset(mask)
 
     def _remember(self, mask: Tensor) -> None:
@@ -153,7 +167,8 @@ class Env:
             signal.reset(mask)
 
     def _observe(self) -> dict[str, Tensor]:
-        return self.task.observe(self.engine.state)
+        added = {name: condition.observe() for name, condition in self.conditions.items()}
+        return {**self.task.observe(self.engine.state), **added}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on."""
@@ -161,6 +176,7 @@ class Env:
             "engine": self.engine.state_dict(),
             "task": self.task.state_dict(),
             "signals": {name: signal.state_dict() for name, signal in self.signals.items()},
+            "conditions": {name: c.state_dict() for name, c in self.conditions.items()},
             "episode_steps": self.episode_steps.clone(),
             "divergences": self.divergences.clone(),
         }
@@ -171,6 +187,7 @@ class Env:
         self.task.load_state_dict(state["task"])
         for name, signal in self.signals.items():
             signal.load_state_dict(state["signals"][name])
+        for name, condition in self.conditions.items():
+            condition.load_state_dict(state["conditions"][name])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])
-        self.obs = self._observe()

@@ -17,14 +17,14 @@ from mimickit.algos.minibatches import minibatches
 from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.signals import Difference, Window
-from mimickit.errors import ConfigError
 from mimickit.generators import restore
+from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
 from mimickit.methods.part import Part, Sources
 from mimickit.methods.replay import Replay
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer, ScaleNormalizer
-from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
+from mimickit.models.precision import matmul_precision, run_network
 
 _KEY = "method.parts.<discriminator>"  # a part does not know by which name a method has it
 PROJECTIONS = 64  # random directions along which rollouts and demonstrations are compared
@@ -79,14 +79,9 @@ class Discriminator(Part, ABC):
             ("replay_capacity", 1, replay_capacity),
             ("replay_push", 1, replay_push),
         ):
-            if not low <= value < float("inf"):
-                raise ConfigError(f"{_KEY}.{key} must be at least {low}, got {value}")
-        if not 0 < share <= 1:
-            raise ConfigError(f"{_KEY}.share must be in (0, 1], got {share}")
-        if precision not in PRECISIONS:
-            raise ConfigError(
-                f"{_KEY}.precision={precision}: choose one of {', '.join(PRECISIONS)}"
-            )
+            check_at_least(f"{_KEY}.{key}", low, value)
+        check_share(f"{_KEY}.share", share)
+        check_precision(f"{_KEY}.precision", precision)
         self._hidden, self._activation, self._logit_init = hidden, activation, logit_init
         self._reward_scale, self._penalty, self._logit_decay = reward_scale, penalty, logit_decay
         self._epochs, self._minibatches, self._share = epochs, minibatches, share
@@ -186,12 +181,7 @@ class Discriminator(Part, ABC):
 
     def _batches(self, samples: int) -> list[Tensor]:
         looked_at = max(1, round(self._share * samples))
-        orders = minibatches(samples, self._epochs, 1, self.generator)
-        return [
-            rows
-            for order in orders
-            for rows in order[:looked_at].tensor_split(min(self._minibatches, looked_at))
-        ]
+        return minibatches(samples, self._epochs, self._minibatches, self.generator, looked_at)
 
     def _pushed_per_batch(self, rows: int) -> int:
         """How many samples of a minibatch go into the replay, so that an iteration's add up."""

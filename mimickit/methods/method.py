@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
 from mimickit.algos.rollout import Rollout
+from mimickit.envs.conditions import Condition
 from mimickit.envs.signals import Signal
 from mimickit.errors import ConfigError, IncompatibleParts, unknown_name_message
 from mimickit.methods.part import Part, Sources
@@ -55,16 +56,17 @@ class Method:
         Raises:
             IncompatibleParts: two parts want different things by one name.
         """
-        found: dict[str, Callable[..., Signal]] = {}
-        for name, part in self.parts.items():
-            for key, factory in part.signals.items():
-                if key in found and _settings(found[key]) != _settings(factory):
-                    raise IncompatibleParts(
-                        f"part '{name}' of method '{self.name}' wants signal '{key}' with "
-                        f"{_settings(factory)[1]}, another part with {_settings(found[key])[1]}"
-                    )
-                found[key] = factory
-        return found
+        return self._merged("signal", {name: part.signals for name, part in self.parts.items()})
+
+    @property
+    def conditions(self) -> dict[str, Callable[..., Condition]]:
+        """What the parts add to what the policy acts on, by the name of the observation group.
+
+        Raises:
+            IncompatibleParts: two parts want different things by one name.
+        """
+        wanted = {name: part.conditions for name, part in self.parts.items()}
+        return self._merged("condition", wanted)
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -121,9 +123,24 @@ class Method:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
 
+    def _merged(
+        self, kind: str, wanted: Mapping[str, Mapping[str, Callable[..., Any]]]
+    ) -> dict[str, Callable[..., Any]]:
+        """The factories that parts want, by their own names; what several want is made once."""
+        found: dict[str, Callable[..., Any]] = {}
+        for name, factories in wanted.items():
+            for key, factory in factories.items():
+                if key in found and _settings(found[key]) != _settings(factory):
+                    raise IncompatibleParts(
+                        f"part '{name}' of method '{self.name}' wants {kind} '{key}' with "
+                        f"{_settings(factory)[1]}, another part with {_settings(found[key])[1]}"
+                    )
+                found[key] = factory
+        return found
 
-def _settings(factory: Callable[..., Signal]) -> tuple[Any, dict[str, Any]]:
-    """What a signal's factory calls, and with which options."""
+
+def _settings(factory: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
+    """What a factory calls, and with which options."""
     if isinstance(factory, partial):
         return factory.func, factory.keywords
     return factory, {}

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
 from mimickit.algos.rollout import Rollout
+from mimickit.envs.conditions import Condition
 from mimickit.envs.signals import Signal
+from mimickit.models.policy import Policy
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
 
@@ -22,11 +24,15 @@ class Sources:
 
     Attributes:
         signals: what the environment observes for the parts, by name.
+        conditions: what the parts add to what is acted on, by the name of the group.
+        policy: whose actor learns; parts look at it, the algorithm changes it.
         library: the clips. device: of all tensors.
         generator: this part's own source of randomness.
     """
 
     signals: Mapping[str, Signal]
+    conditions: Mapping[str, Condition]
+    policy: Policy
     library: MotionLibrary
     device: torch.device
     generator: torch.Generator
@@ -47,12 +53,16 @@ class Part:
         needs: what the task must provide, e.g. "reference".
         signals: what the environment must observe for it: by name, what makes the signal of a
             character, a task and the control step [s]. Parts may share a signal.
+        conditions: what it adds to what the policy acts on: by the name of the observation group,
+            what makes the condition of `num_envs`, `device`, `control_dt` [s] and `generator`.
+            Parts may share one.
         generators: what `reward` and `update` draw from.
         capturable: whether `reward` and `update` may be captured as a CUDA graph.
     """
 
     needs: frozenset[str] = frozenset()
     signals: Mapping[str, Callable[..., Signal]] = {}
+    conditions: Mapping[str, Callable[..., Condition]] = {}
     capturable: bool = True
 
     @property

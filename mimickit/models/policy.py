@@ -25,7 +25,8 @@ class Policy(nn.Module):
     Args:
         groups: what the environment offers.
         action_size: A.
-        actor_groups, critic_groups: which groups each sees, concatenated in this order.
+        actor_groups, critic_groups: which groups each sees, concatenated in this order; None for
+            all that the environment offers.
         actor_hidden, critic_hidden: hidden layer widths.
         activation: see `mimickit.models.mlp.ACTIVATIONS`.
         action_scale: bound of the actor's initial last-layer weights.
@@ -44,8 +45,8 @@ class Policy(nn.Module):
         groups: Mapping[str, GroupSpec],
         action_size: int,
         *,
-        actor_groups: Sequence[str],
-        critic_groups: Sequence[str],
+        actor_groups: Optional[Sequence[str]],
+        critic_groups: Optional[Sequence[str]],
         actor_hidden: Sequence[int],
         critic_hidden: Sequence[int],
         activation: str,
@@ -56,6 +57,8 @@ class Policy(nn.Module):
         precision: str = "tf32",
     ) -> None:
         super().__init__()
+        actor_groups = tuple(groups) if actor_groups is None else actor_groups
+        critic_groups = tuple(groups) if critic_groups is None else critic_groups
         for name in (*actor_groups, *critic_groups):
             if name not in groups:
                 raise IncompatibleParts(
@@ -80,8 +83,14 @@ class Policy(nn.Module):
         self.critic_groups = tuple(critic_groups)
         used = dict.fromkeys((*actor_groups, *critic_groups))
         self.normalizers = nn.ModuleDict(
-            {name: Normalizer(groups[name].size, normalizer_samples) for name in used}
+            {
+                name: Normalizer(groups[name].size, normalizer_samples)
+                if groups[name].standardized
+                else nn.Identity()
+                for name in used
+            }
         )
+        self._sizes = {name: groups[name].size for name in used}
         actor_size = sum(groups[name].size for name in actor_groups)
         critic_size = sum(groups[name].size for name in critic_groups)
         heads = 2 if sigma == "state" else 1
@@ -95,12 +104,18 @@ class Policy(nn.Module):
             self.log_std = nn.Parameter(log_std, requires_grad=sigma == "learned")
 
     def normalize(self, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The groups that this policy uses, standardised."""
+        """The groups that this policy uses, standardised unless their spec says otherwise."""
         return {name: normalizer(obs[name]) for name, normalizer in self.normalizers.items()}
 
     def actor_input(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The actor's normalised groups side by side."""
         return _side_by_side(inputs, self.actor_groups)
+
+    def actor_columns(self, name: str) -> slice:
+        """Where in the actor's input a group that it sees lies."""
+        before = self.actor_groups[: self.actor_groups.index(name)]
+        start = sum(self._sizes[other] for other in before)
+        return slice(start, start + self._sizes[name])
 
     def critic_input(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The critic's normalised groups side by side."""
@@ -135,8 +150,8 @@ class Policy(nn.Module):
     def update_normalizers(self, obs: Mapping[str, Tensor]) -> None:
         """Fold observations [..., size] of each used group into its statistics."""
         for name, normalizer in self.normalizers.items():
-            assert isinstance(normalizer, Normalizer)
-            normalizer.update(obs[name])
+            if isinstance(normalizer, Normalizer):
+                normalizer.update(obs[name])
 
     def _act_on(self, obs: Mapping[str, Tensor]) -> DiagonalGaussian:
         with matmul_precision(self.precision, self.log_std.device):

@@ -51,7 +51,16 @@ class Setting:
         )
         generator = torch.Generator().manual_seed(1)
         signals = {self.name: self.signal}
-        self.part.connect(Sources(signals, self.task.library, torch.device("cpu"), generator))
+        self.part.connect(
+            Sources(
+                signals=signals,
+                conditions={},
+                policy=None,
+                library=self.task.library,
+                device=torch.device("cpu"),
+                generator=generator,
+            )
+        )
 
     def rollout(self, apart):
         everyone = torch.ones(N, dtype=torch.bool)

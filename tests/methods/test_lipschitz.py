@@ -14,7 +14,12 @@ from mimickit.models.distributions import DiagonalGaussian
 def part(weight=1.0, seed=0):
     lipschitz = Lipschitz(weight)
     generator = torch.Generator().manual_seed(seed)
-    lipschitz.connect(Sources({}, None, torch.device("cpu"), generator))
+    cpu = torch.device("cpu")
+    lipschitz.connect(
+        Sources(
+            signals={}, conditions={}, policy=None, library=None, device=cpu, generator=generator
+        )
+    )
     return lipschitz
 
 

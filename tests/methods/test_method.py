@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from mimickit.algos.rollout import Rollout
-from mimickit.errors import ConfigError
+from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.methods import Method, Part
 from mimickit.specs import GroupSpec
 
@@ -93,3 +95,23 @@ def test_a_weight_of_an_unknown_part_is_refused():
         match=r"method 'amp' has no part 'stile' \(asked for by method.reward\). Closest: style",
     ):
         Method("amp", {"stile": 1.0}, {"style": Constant(1.0)})
+
+
+class Wanting(Part):
+    """Asks for a condition with a size."""
+
+    def __init__(self, size):
+        self.conditions = {"latent": partial(dict, size=size)}
+
+
+def test_a_condition_that_two_parts_want_alike_is_made_once():
+    method = Method("m", {}, {"one": Wanting(4), "two": Wanting(4), "none": Part()})
+    assert [(n, f.keywords) for n, f in method.conditions.items()] == [("latent", {"size": 4})]
+
+
+def test_a_condition_that_two_parts_want_differently_is_refused():
+    with pytest.raises(
+        IncompatibleParts,
+        match=r"part 'two' .* condition 'latent' with {'size': 8}, another part with {'size': 4}",
+    ):
+        _ = Method("m", {}, {"one": Wanting(4), "two": Wanting(8)}).conditions

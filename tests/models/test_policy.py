@@ -46,6 +46,31 @@ def test_groups_nobody_asks_for_have_no_normaliser():
     assert set(only.normalize(observations())) == {"goal"}
 
 
+def test_without_names_each_network_sees_all_groups():
+    net = policy(actor_groups=None, critic_groups=None)
+    assert net.actor_groups == net.critic_groups == tuple(GROUPS)
+
+
+def test_a_group_that_is_not_to_be_standardised_is_passed_on_as_it_is():
+    groups = {"body": GroupSpec(3), "latent": GroupSpec(2, standardized=False)}
+    names = ["body", "latent"]
+    net = Policy(groups, 2, **{**SETTINGS, "actor_groups": names, "critic_groups": names})
+    obs = {"body": torch.randn(50, 3) + 5.0, "latent": torch.randn(50, 2) + 5.0}
+    net.update_normalizers(obs)
+    inputs = net.normalize(obs)
+    assert torch.equal(inputs["latent"], obs["latent"])
+    assert inputs["body"].mean().abs() < 0.1
+    assert not [name for name in net.state_dict() if "normalizers.latent" in name]
+
+
+def test_columns_of_a_group_are_where_the_actor_sees_it():
+    net, obs = policy(), observations()
+    inputs = net.normalize(obs)
+    seen = net.actor_input(inputs)
+    assert torch.equal(seen[:, net.actor_columns("body")], inputs["body"])
+    assert torch.equal(seen[:, net.actor_columns("goal")], inputs["goal"])
+
+
 def test_actor_and_critic_share_no_weights():
     net = policy()
     net.value(torch.randn(5, 7)).sum().backward()

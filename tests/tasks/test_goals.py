@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimickit.envs.clock import Clock
 from mimickit.errors import ConfigError
 from mimickit.geometry.quaternion import quat_from_heading
 from mimickit.state import CharacterState
 from mimickit.tasks.goals import Goal
-from mimickit.tasks.goals.ground import Clock, GroundVelocity, in_heading_frame
+from mimickit.tasks.goals.ground import GroundVelocity, in_heading_frame
 from tests.envs.parts import DT, WEIGHTS, make_task, moved, random_state
 from tests.no_sync import no_sync
 from tests.tasks.goals import GOALS, everyone, location, made
@@ -80,14 +81,14 @@ def test_velocity_over_the_ground_is_the_way_per_step():
 
 @pytest.mark.parametrize("steps", [1, 7, 300])
 def test_a_clock_runs_as_many_steps_as_its_period_has(steps):
-    clock = Clock(1, DT, CPU, [steps * DT, steps * DT], "key")
+    clock = Clock(1, DT, CPU, [steps * DT, steps * DT])
     clock.wind(everyone(1), torch.rand(1))
     due = [bool(clock.advance()) for _ in range(steps)]
     assert due == [False] * (steps - 1) + [True]
 
 
 def test_only_the_masked_clocks_are_wound():
-    clock = Clock(3, 1.0, CPU, [2.0, 6.0], "key")
+    clock = Clock(3, 1.0, CPU, [2.0, 6.0])
     clock.wind(everyone(3), torch.tensor([0.0, 0.25, 0.5]))
     # 2 + (6 - 2) * draw: 2, 3 and 4 s.
     due = torch.stack([clock.advance() for _ in range(3)])

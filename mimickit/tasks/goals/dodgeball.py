@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from mimickit.characters import Character
+from mimickit.envs.clock import Clock
 from mimickit.errors import ConfigError
 from mimickit.geometry.quaternion import heading_inverse, quat_rotate
 from mimickit.objects import Placement, SceneObjects, free_objects
 from mimickit.state import CharacterState
 from mimickit.tasks.checks import check_number, check_range, check_terms
 from mimickit.tasks.goals.goal import Goal
-from mimickit.tasks.goals.ground import Clock, any_angle, direction, spread
+from mimickit.tasks.goals.ground import any_angle, direction, spread
 
 TERMS = ("distance", "stillness")
 GRAVITY = 9.81  # [m/s^2]
@@ -86,7 +87,8 @@ class Dodgeball(Goal):
         self._generator, self._dt = generator, control_dt
         count = len(balls)
         self.parts = (("ball places", 3 * count), ("ball velocities", 3 * count))
-        self._clock = Clock(num_envs * count, control_dt, device, period_s, "task.goal.period_s")
+        check_range(period_s, control_dt, "task.goal.period_s")
+        self._clock = Clock(num_envs * count, control_dt, device, period_s)
         self._expected = torch.zeros(num_envs, count, 3, device=device)  # velocities without a hit
         self._hit = torch.zeros(num_envs, dtype=torch.bool, device=device)
 

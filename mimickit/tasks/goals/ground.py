@@ -1,4 +1,4 @@
-"""What goals on flat ground share: headings, speed over the ground, when a goal changes.
+"""What goals on flat ground share: headings, speed over the ground.
 
 Legend: N envs. Vectors of the ground plane have two components, x and y.
 """
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mimickit.geometry.quaternion import heading
 from mimickit.state import CharacterState
-from mimickit.tasks.checks import check_range
 
 MARKER_HEIGHT = 0.03  # [m]
 
@@ -80,43 +79,3 @@ class GroundVelocity:
         place = state.root_pos[:, :2]
         self.value.copy_((place - self._place) / self._dt)
         self._place.copy_(place)
-
-
-class Clock:
-    """Counts down to when each env's goal changes.
-
-    Attributes:
-        buffers: see `Goal`.
-    """
-
-    def __init__(
-        self,
-        num_envs: int,
-        control_dt: float,
-        device: torch.device,
-        period_s: Sequence[float],
-        key: str,
-    ) -> None:
-        """Start with no time left.
-
-        Args:
-            period_s: least and greatest time that a goal stays [s].
-            key: of `period_s` in the config.
-
-        Raises:
-            ConfigError: no such times.
-        """
-        check_range(period_s, control_dt, key)
-        self._period = tuple(period_s)
-        self._dt = control_dt
-        self._left = torch.zeros(num_envs, device=device)  # [s]
-        self.buffers = {"time_left": self._left}
-
-    def advance(self) -> Tensor:
-        """One control step later: whose time is over, [N] bool."""
-        self._left -= self._dt
-        return self._left < 0.01 * self._dt  # hundreds of differences add up to less than this
-
-    def wind(self, mask: Tensor, draws: Tensor) -> None:
-        """Give the masked [N] a time of their own, by draws [N] in [0, 1)."""
-        self._left.copy_(torch.where(mask, spread(draws, self._period), self._left))

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mimickit.characters import Character
+from mimickit.envs.clock import Clock
 from mimickit.state import CharacterState, Marker
 from mimickit.tasks.checks import check_number, check_range, check_terms
 from mimickit.tasks.goals.goal import Goal
 from mimickit.tasks.goals.ground import (
-    Clock,
     GroundVelocity,
     any_angle,
     direction,
@@ -71,7 +71,8 @@ class Location(Goal):
         self._weights, self._scales = dict(reward_weights), dict(reward_scales)
         self._generator = generator
         self._target = torch.zeros(num_envs, 2, device=device)
-        self._clock = Clock(num_envs, control_dt, device, period_s, "task.goal.period_s")
+        check_range(period_s, control_dt, "task.goal.period_s")
+        self._clock = Clock(num_envs, control_dt, device, period_s)
         self._motion = GroundVelocity(num_envs, control_dt, device)
         self.buffers = {
             "target": self._target, **self._clock.buffers, **self._motion.buffers,

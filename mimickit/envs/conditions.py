@@ -1,0 +1,147 @@
+"""What methods add to what policies act on, besides what the task shows of the world.
+
+A condition is part of the state that an action is chosen in: it moves on with the control steps,
+and episodes begin with a new one. Legend: N envs, Z components of a latent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Optional, Protocol
+
+import torch
+from torch import Tensor
+
+from mimickit.envs.clock import Clock
+from mimickit.errors import ConfigError
+from mimickit.specs import GroupSpec
+
+
+class Condition(Protocol):
+    """One more observation group of N envs; shapes are fixed and nothing waits for the device.
+
+    Attributes:
+        spec: of the group.
+    """
+
+    spec: GroupSpec
+
+    def observe(self) -> Tensor:
+        """What the next action is conditioned on, [N, size]; fresh memory."""
+        ...
+
+    def advance(self) -> None:
+        """One control step later; within the step, before anything is observed."""
+        ...
+
+    def reset(self, mask: Tensor) -> None:
+        """Begin anew where mask [N] is true."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on, besides the generator, which is the task's."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Latents:
+    """Unit vectors that stand for skills: drawn anew at resets and whenever a timer runs out.
+
+    Models see them as they are. Each component has a standard deviation of 1 / sqrt(Z), always: to
+    standardise that would only let the meaning of a latent move with the statistics.
+
+    Args:
+        num_envs: N. control_dt: seconds per step.
+        generator: draws latents and times; the task's, so that the same episodes come with the same
+            latents.
+        size: Z.
+        period_s: least and greatest time that a latent stays [s], in any case one control step.
+
+    Attributes:
+        latent: [N, Z], unit vectors.
+        switched: [N] bool: whether the last step or reset drew a new one.
+
+    Raises:
+        ConfigError: no such size or times.
+
+    Source: ASE (Peng et al. 2022); Z and times as in MimicKit f8d0d70 (mimickit/learning/
+        ase_agent.py, data/agents/ase_humanoid_agent.yaml).
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        device: torch.device,
+        control_dt: float,
+        generator: torch.Generator,
+        *,
+        size: int,
+        period_s: Sequence[float],
+    ) -> None:
+        if not isinstance(size, int) or size < 2:
+            raise ConfigError(
+                f"method.parts.<skill>.latent_size must be whole and at least 2, got {size}"
+            )
+        if len(period_s) != 2 or not 0.0 <= period_s[0] <= period_s[1] < math.inf:
+            raise ConfigError(
+                "method.parts.<skill>.period_s must be [low, high] with 0 <= low <= high, got "
+                f"{list(period_s)}"
+            )
+        self.spec = GroupSpec(size, (("latent", size),), standardized=False)
+        self.latent = torch.zeros(num_envs, size, device=device)
+        self.switched = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._clock = Clock(num_envs, control_dt, device, period_s)
+        self._generator = generator
+        self._held = False
+
+    def observe(self) -> Tensor:
+        return self.latent.clone()
+
+    def advance(self) -> None:
+        if not self._held:
+            self._draw(self._clock.advance())
+
+    def reset(self, mask: Tensor) -> None:
+        if not self._held:
+            self._draw(mask)
+
+    def hold(self, latents: Optional[Tensor]) -> None:
+        """Keep latents [N, Z] of any length until other ones are held; None draws again.
+
+        On CUDA, to begin or to end this does not reach a step that is captured already.
+        """
+        self._held = latents is not None
+        if latents is not None:
+            self.switched.fill_(False)
+            self.latent.copy_(on_sphere(latents))
+
+    def state_dict(self) -> dict[str, Any]:
+        buffers = {name: buffer.clone() for name, buffer in self._clock.buffers.items()}
+        return {"latent": self.latent.clone(), "switched": self.switched.clone(), **buffers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.latent.copy_(state["latent"])
+        self.switched.copy_(state["switched"])
+        for name, buffer in self._clock.buffers.items():
+            buffer.copy_(state[name])
+
+    def _draw(self, mask: Tensor) -> None:
+        """New latents and times for the masked envs [N]; the same draws whoever they are."""
+        count, size = self.latent.shape
+        latents = random_latents(count, size, self._generator)
+        times = torch.rand(count, generator=self._generator, device=self.latent.device)
+        self.latent.copy_(torch.where(mask.unsqueeze(-1), latents, self.latent))
+        self._clock.wind(mask, times)
+        self.switched.copy_(mask)
+
+
+def random_latents(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Uniform on the unit sphere, [count, size]; on the generator's device."""
+    return on_sphere(torch.randn(count, size, generator=generator, device=generator.device))
+
+
+def on_sphere(vectors: Tensor) -> Tensor:
+    """Vectors [..., Z] brought to unit length."""
+    return torch.nn.functional.normalize(vectors, dim=-1)

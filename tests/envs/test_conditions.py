@@ -1,0 +1,188 @@
+"""Latents: where they lie, when they change, and what an environment does with conditions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimickit.envs.actions import AbsoluteActions
+from mimickit.envs.conditions import Latents, random_latents
+from mimickit.envs.env import Env
+from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.specs import GroupSpec
+from tests.envs.parts import DT, make_task
+from tests.no_sync import no_sync
+
+N, Z = 6, 8
+CPU = torch.device("cpu")
+EVERYWHERE = torch.ones(N, dtype=torch.bool)
+
+
+def latents(seed=0, period_s=(0.0, 5.0), num=N, dt=DT, size=Z):
+    generator = torch.Generator().manual_seed(seed)
+    return Latents(num, CPU, dt, generator, size=size, period_s=period_s)
+
+
+def test_latents_are_uniform_on_the_unit_sphere():
+    drawn = random_latents(200_000, 3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn.norm(dim=-1), torch.ones(200_000))
+    # The mean is the centre; E z z^T = 1/3 by symmetry and unit trace; a cap of height h holds the
+    # share h/2 of the sphere (Archimedes), so z_x > 0.8 has 0.1.
+    torch.testing.assert_close(drawn.mean(0), torch.zeros(3), atol=5e-3, rtol=0)
+    torch.testing.assert_close(drawn.T @ drawn / 200_000, torch.eye(3) / 3, atol=5e-3, rtol=0)
+    assert (drawn[:, 0] > 0.8).float().mean().item() == pytest.approx(0.1, abs=3e-3)
+
+
+def test_a_latent_stays_as_many_steps_as_its_period_has():
+    condition = latents(period_s=(3 * DT, 3 * DT))
+    condition.reset(EVERYWHERE)
+    seen = [condition.observe()]
+    for _ in range(6):
+        condition.advance()
+        seen.append(condition.observe())
+    same = [torch.equal(a, b) for a, b in zip(seen, seen[1:])]
+    assert same == [True, True, False, True, True, False]
+    assert condition.switched.all()
+
+
+def test_periods_are_uniform_between_their_bounds():
+    condition = latents(period_s=(1.0, 5.0), num=4_000, dt=1.0)
+    condition.reset(torch.ones(4_000, dtype=torch.bool))
+    condition.advance()
+    # None lasts a second or less, but for what the clock allows rounding: 0.01 of a step.
+    assert condition.switched.float().mean() < 0.01
+    # Of periods from 1 to 5 s, a quarter each is over after the 2nd, 3rd, 4th and 5th second.
+    first, still = [], ~condition.switched
+    for _ in range(4):
+        condition.advance()
+        first.append((still & condition.switched).float().mean().item())
+        still &= ~condition.switched
+    assert first == pytest.approx([0.25] * 4, abs=0.03)
+
+
+def test_a_period_shorter_than_a_step_lasts_one_step():
+    condition = latents(period_s=(0.0, 0.0))
+    condition.reset(EVERYWHERE)
+    before = condition.observe()
+    condition.advance()
+    assert condition.switched.all()
+    assert not torch.isclose(before, condition.observe()).all(-1).any()
+
+
+def test_a_reset_draws_for_the_masked_only_and_winds_their_clocks():
+    condition = latents(period_s=(2 * DT, 2 * DT))
+    condition.reset(EVERYWHERE)
+    before = condition.observe()
+    condition.advance()
+    mask = torch.arange(N) % 2 == 0
+    condition.reset(mask)
+    assert torch.equal(condition.switched, mask)
+    assert torch.equal(condition.observe()[~mask], before[~mask])
+    condition.advance()  # the second step of those that were not reset, the first of the others
+    assert torch.equal(condition.switched, ~mask)
+
+
+def test_it_goes_on_from_its_state_bit_by_bit():
+    first, second = latents(seed=1), latents(seed=2)
+    first.reset(EVERYWHERE)
+    first.advance()
+    second.load_state_dict(first.state_dict())
+    second._generator.set_state(first._generator.get_state())
+    for _ in range(20):
+        assert torch.equal(first.observe(), second.observe())
+        first.advance()
+        second.advance()
+
+
+def test_held_latents_stay_over_steps_and_resets_until_they_are_let_go():
+    condition = latents(period_s=(0.0, 0.0))
+    wanted = 3.0 * torch.eye(Z)[:N]
+    condition.hold(wanted)
+    condition.advance()
+    condition.reset(EVERYWHERE)
+    assert torch.equal(condition.observe(), torch.eye(Z)[:N])
+    condition.hold(None)
+    condition.advance()
+    assert not torch.equal(condition.observe(), torch.eye(Z)[:N])
+
+
+def test_nothing_waits_for_the_device():
+    condition = latents()
+    with no_sync():
+        condition.reset(EVERYWHERE)
+        condition.advance()
+        condition.observe()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 1}, r"latent_size must be whole and at least 2, got 1"),
+        ({"size": 2.5}, r"latent_size .* got 2.5"),
+        ({"period_s": (2.0, 1.0)}, r"period_s must be \[low, high\] .* got \[2.0, 1.0\]"),
+        ({"period_s": (-1.0, 1.0)}, "period_s"),
+        ({"period_s": (1.0,)}, "period_s"),
+        ({"period_s": (0.0, float("inf"))}, "period_s"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        latents(**settings)
+
+
+# ---------------------------------------------------------------------- within an environment
+
+
+def make_env(humanoid, name="latent", seed=0):
+    from mimickit.engines.mujoco import MujocoEngine
+
+    engine = MujocoEngine(humanoid, 2, control_mode="pos", threads=1)
+    task = make_task(humanoid, "walk", 2, seed)
+    condition = Latents(2, CPU, DT, task.generator, size=Z, period_s=(2 * DT, 2 * DT))
+    return Env(engine, task, AbsoluteActions(humanoid, "pos"), conditions={name: condition})
+
+
+@pytest.mark.engine("mujoco")
+def test_an_environment_observes_its_conditions_in_the_state_that_a_step_reached(humanoid):
+    env = make_env(humanoid)
+    assert list(env.groups) == ["policy", "latent"]
+    assert env.groups["latent"] == GroupSpec(Z, (("latent", Z),), standardized=False)
+    first = env.obs["latent"].clone()
+    zero = torch.zeros(2, env.action_size)
+    env.step(zero)
+    assert torch.equal(env.obs["latent"], first)  # what the second action is conditioned on
+    env.step(zero)
+    assert not torch.equal(env.obs["latent"], first)
+    torch.testing.assert_close(env.obs["latent"].norm(dim=-1), torch.ones(2))
+
+
+@pytest.mark.engine("mujoco")
+def test_seeding_the_task_repeats_latents_as_well(humanoid):
+    env, seen = make_env(humanoid), []
+    for _ in range(2):
+        env.generator.manual_seed(5)
+        env.reset_all()
+        obs = [env.obs["latent"].clone()]
+        for _ in range(4):
+            env.step(torch.zeros(2, env.action_size))
+            obs.append(env.obs["latent"].clone())
+        seen.append(torch.stack(obs))
+    assert torch.equal(*seen)
+
+
+@pytest.mark.engine("mujoco")
+def test_an_environment_goes_on_with_its_conditions(humanoid):
+    first, second = make_env(humanoid), make_env(humanoid, seed=9)
+    first.step(torch.zeros(2, first.action_size))
+    second.load_state_dict(first.state_dict())
+    for _ in range(4):
+        for env in (first, second):
+            env.step(torch.zeros(2, env.action_size))
+        assert torch.equal(first.obs["latent"], second.obs["latent"])
+        assert torch.equal(first.obs["policy"], second.obs["policy"])
+
+
+@pytest.mark.engine("mujoco")
+def test_a_name_that_the_task_has_is_refused(humanoid):
+    with pytest.raises(IncompatibleParts, match="adds an observation group 'policy'"):
+        make_env(humanoid, name="policy")
