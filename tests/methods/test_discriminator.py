@@ -126,6 +126,7 @@ def test_demonstrations_never_reach_back_to_before_a_clip_that_does_not_loop(hum
     windows = setting.part._real(256).unflatten(-1, (10, -1))
     speed = windows[..., -humanoid.num_dofs :].abs().amax(-1)  # [M, K]
     assert speed.min() > 0.0
+    assert isinstance(setting.signal, Window)
     early = setting.signal.demonstrations(torch.zeros(1, dtype=torch.long), torch.full((1,), 0.1))
     held = early.unflatten(-1, (10, -1))[..., -humanoid.num_dofs :].abs().amax(-1)
     assert held[0, 0] == 0.0
