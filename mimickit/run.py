@@ -41,6 +41,8 @@ from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
 from mimickit.objects import SceneObjects, read_objects
+from mimickit.state import CharacterState
+from mimickit.tasks.starts import FALLS, fallen_states
 from mimickit.training import checkpoint as checkpoints
 from mimickit.training import seeding
 from mimickit.training.checkpoint import Checkpoints
@@ -407,6 +409,9 @@ def build_env(
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
     task_node = {**config["task"], **task_settings}
+    live: dict[str, Any] = {}
+    if task_node.get("fallen_share"):
+        live["falls"] = _falls(engine_node, character, seed)
     objects = read_objects(task_node.get("objects") or ())
     engine = make(engine_node, character=character, num_envs=num_envs, objects=objects)
     if device != "auto" and torch.device(device).type != engine.device.type:
@@ -424,6 +429,7 @@ def build_env(
         objects=SceneObjects(objects, engine.objects),
         control_dt=engine.control_dt,
         generator=seeding.generator(seed, engine.device),
+        **live,
     )
     actions = make(
         config["action"],
@@ -445,6 +451,12 @@ def build_env(
         for name, factory in (conditions or {}).items()
     }
     return Env(engine, task, actions, made, added)
+
+
+def _falls(engine_node: Node, character: Character, seed: int) -> CharacterState:
+    """Where falls end, found out on an engine of their own."""
+    engine = make(engine_node, character=character, num_envs=2 * FALLS, objects=())
+    return fallen_states(engine, seeding.generator(seed, engine.device))
 
 
 def build_policy(config: Node, env: Env) -> Policy:

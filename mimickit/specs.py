@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -12,13 +13,13 @@ class GroupSpec:
     Attributes:
         size: width of the group's last axis.
         parts: (label, width) of each stretch, in order; their widths add up to `size`.
-        standardized: whether models bring it to one scale by its running statistics. Not so what
-            is made on one scale and must mean the same at all times, e.g. unit vectors.
+        scale: what models multiply it with; None: they standardise it by its running statistics.
+            For what is made on a known scale and must mean the same at all times.
     """
 
     size: int
     parts: tuple[tuple[str, int], ...] = ()
-    standardized: bool = True
+    scale: Optional[float] = None
 
     @staticmethod
     def of(*parts: tuple[str, int]) -> GroupSpec:

@@ -49,8 +49,8 @@ class Condition(Protocol):
 class Latents:
     """Unit vectors that stand for skills: drawn anew at resets and whenever a timer runs out.
 
-    Models see them as they are. Each component has a standard deviation of 1 / sqrt(Z), always: to
-    standardise that would only let the meaning of a latent move with the statistics.
+    Their components have a standard deviation of 1 / sqrt(Z), always: to standardise by running
+    statistics would only let the meaning of a latent move with these.
 
     Args:
         num_envs: N. control_dt: seconds per step.
@@ -58,6 +58,7 @@ class Latents:
             latents.
         size: Z.
         period_s: least and greatest time that a latent stays [s], in any case one control step.
+        scale: what policies multiply them with; sqrt(Z) gives them as much say as other inputs.
 
     Attributes:
         latent: [N, Z], unit vectors.
@@ -79,6 +80,7 @@ class Latents:
         *,
         size: int,
         period_s: Sequence[float],
+        scale: float = 1.0,
     ) -> None:
         if not isinstance(size, int) or size < 2:
             raise ConfigError(
@@ -89,7 +91,9 @@ class Latents:
                 "method.parts.<skill>.period_s must be [low, high] with 0 <= low <= high, got "
                 f"{list(period_s)}"
             )
-        self.spec = GroupSpec(size, (("latent", size),), standardized=False)
+        if not 0.0 < scale < math.inf:
+            raise ConfigError(f"method.parts.<skill>.latent_scale must be > 0, got {scale}")
+        self.spec = GroupSpec(size, (("latent", size),), scale)
         self.latent = torch.zeros(num_envs, size, device=device)
         self.switched = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._clock = Clock(num_envs, control_dt, device, period_s)

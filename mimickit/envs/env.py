@@ -164,7 +164,7 @@ class Env:
 
     def _remember(self, mask: Tensor) -> None:
         for signal in self.signals.values():
-            signal.reset(mask)
+            signal.reset(mask, self.engine.state)
 
     def _observe(self) -> dict[str, Tensor]:
         added = {name: condition.observe() for name, condition in self.conditions.items()}

@@ -7,7 +7,7 @@ Legend: N envs, K frames of a window, J joints, D dofs, B bodies, P key bodies.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 
 import torch
 from torch import Tensor
@@ -37,8 +37,11 @@ class Signal(Protocol):
         """What is seen of the states that a step reached [N, size]; once per step."""
         ...
 
-    def reset(self, mask: Tensor) -> None:
-        """Give the masked envs [N], which begin in the task's reference, the reference's past."""
+    def reset(self, mask: Tensor, state: CharacterState) -> None:
+        """Give the masked envs [N] the past of the state of N envs that they now begin in.
+
+        Where they begin in the task's reference, it is the reference's; see `Task.elsewhere`.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -86,20 +89,18 @@ class Window:
         self.span = control_dt * (frames - 1)
         self._ages = control_dt * torch.arange(frames - 1, -1, -1, device=device)  # [K] s
         self._frames = torch.zeros(len(task.clips), frames, width, device=device)
-        self.reset(torch.ones_like(task.clips, dtype=torch.bool))
 
     def observe(self, state: CharacterState) -> Tensor:
         self._frames[:, :-1] = self._frames[:, 1:].clone()
         self._frames[:, -1] = self._encode(state)
         return self.window(self._frames)
 
-    def reset(self, mask: Tensor) -> None:
+    def reset(self, mask: Tensor, state: CharacterState) -> None:
         if mask.device.type == "cpu":  # few, so only these are looked up
             envs = mask.nonzero().squeeze(-1)
-            clips, times = self._task.clips[envs], self._task.times[envs]
-            self._frames[envs] = self.frames_at(clips, times)
+            self._frames[envs] = self._past(envs, state)
         else:
-            frames = self.frames_at(self._task.clips, self._task.times)
+            frames = self._past(slice(None), state)
             self._frames.copy_(torch.where(mask.view(-1, 1, 1), frames, self._frames))
 
     def demonstrations(self, clips: Tensor, times: Tensor) -> Tensor:
@@ -133,6 +134,15 @@ class Window:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._frames.copy_(state["frames"])
+
+    def _past(self, envs: Union[Tensor, slice], state: CharacterState) -> Tensor:
+        """The last K frames of M of the N envs, which begin in their states: [M, K, width]."""
+        frames = self.frames_at(self._task.clips[envs], self._task.times[envs])
+        if self._task.elsewhere is None:
+            return frames
+        # No clip leads to where these are: they have been there, as they are, all the time.
+        stood = self._encode(state[envs]).unsqueeze(1).expand_as(frames)
+        return torch.where(self._task.elsewhere[envs].view(-1, 1, 1), stood, frames)
 
     def _encode(self, state: CharacterState) -> Tensor:
         """Poses and velocities in world axes, vectors first: [M, width]."""
@@ -177,7 +187,7 @@ class Difference:
         assert self._task.reference is not None, "the run checks `needs`"
         return self._features(self._task.reference) - self._features(state)
 
-    def reset(self, mask: Tensor) -> None:
+    def reset(self, mask: Tensor, state: CharacterState) -> None:
         """Nothing: there is no past."""
 
     def state_dict(self) -> dict[str, Any]:

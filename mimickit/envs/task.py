@@ -72,6 +72,11 @@ class Task(Protocol):
     def times(self) -> Tensor: ...
 
     @property
+    def elsewhere(self) -> Optional[Tensor]:
+        """Which episodes did not begin in the reference, [N] bool; None if all always do."""
+        ...
+
+    @property
     def placement(self) -> Optional[Placement]:
         """Objects to move, if the task ever moves any: at resets, and before each step."""
         ...

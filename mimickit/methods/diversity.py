@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
-from mimickit.envs.conditions import random_latents
+from mimickit.envs.conditions import on_sphere, random_latents
 from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_share
 from mimickit.methods.encoder import LATENT, check_seen
@@ -43,6 +43,7 @@ class Diversity(Part):
     def connect(self, sources: Sources) -> None:
         check_seen(sources)
         self._policy = sources.policy
+        self._scaled = sources.policy.normalizers[LATENT]
         self._columns = sources.policy.actor_columns(LATENT)
         self._generator = sources.generator
         # Of the last minibatch: actor terms return nothing to log.
@@ -70,9 +71,10 @@ class Diversity(Part):
         # Minibatches are in random order, so their first samples are as good as any.
         rows, columns = max(1, round(self._share * len(batch))), self._columns
         seen = batch[:rows].detach()
-        latent = seen[:, columns]
+        latent = on_sphere(seen[:, columns])
         other = random_latents(rows, latent.shape[-1], self._generator)
-        altered = torch.cat([seen[:, : columns.start], other, seen[:, columns.stop :]], dim=-1)
+        altered = seen.clone()
+        altered[:, columns] = self._scaled(other)
         ratio = distance_ratio(
             distribution.mean[:rows], self._policy.distribution(altered).mean, latent, other
         )

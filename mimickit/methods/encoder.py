@@ -38,7 +38,7 @@ class SkillEncoder(Part):
     a von Mises-Fisher distribution, but for constants. The reward is max(e . z, 0).
 
     Args:
-        latent_size, period_s: of the latents, see `mimickit.envs.conditions.Latents`.
+        latent_size, latent_scale, period_s: see `mimickit.envs.conditions.Latents`.
         frames, global_frame: of the window, see `mimickit.envs.signals.Window`; as the style's.
         hidden, activation: of the network. output_scale: bound of its initial last-layer weights.
         penalty: weight of the squared gradient of e . z by the (normalised) window; 0 for none.
@@ -58,6 +58,7 @@ class SkillEncoder(Part):
         self,
         *,
         latent_size: int,
+        latent_scale: float,
         period_s: Sequence[float],
         frames: int,
         global_frame: bool,
@@ -79,7 +80,8 @@ class SkillEncoder(Part):
         check_share(f"{_KEY}.share", share)
         check_precision(f"{_KEY}.precision", precision)
         self.signals = {"window": partial(Window, frames=frames, global_frame=global_frame)}
-        self.conditions = {LATENT: partial(Latents, size=latent_size, period_s=period_s)}
+        latents = partial(Latents, size=latent_size, scale=latent_scale, period_s=period_s)
+        self.conditions = {LATENT: latents}
         self._hidden, self._activation, self._output_scale = hidden, activation, output_scale
         self._penalty = penalty
         self._epochs, self._minibatches, self._share = epochs, minibatches, share

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 import torch
 from torch import Tensor, nn
+
+from mimickit.specs import GroupSpec
 
 CHUNK = 65_536  # rows of which a float64 copy is made at a time, which bounds its memory
 
@@ -75,6 +79,25 @@ class Normalizer(nn.Module):
             (self._scale, (1.0 / std).float()),
         ):
             buffer.copy_(torch.where(frozen, buffer, new))
+
+
+class FixedScale(nn.Module):
+    """Multiplies a stream of vectors by a number that is known beforehand."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scaled values [..., size]."""
+        return values * self.scale
+
+
+def make_normalizer(spec: GroupSpec, max_samples: float) -> Union[Normalizer, FixedScale]:
+    """What brings an observation group to the scale that networks learn from."""
+    if spec.scale is None:
+        return Normalizer(spec.size, max_samples)
+    return FixedScale(spec.scale)
 
 
 class ScaleNormalizer(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mimickit.errors import ConfigError, IncompatibleParts, unknown_name_message
 from mimickit.models.distributions import DiagonalGaussian
 from mimickit.models.mlp import mlp
-from mimickit.models.normalizer import Normalizer
+from mimickit.models.normalizer import Normalizer, make_normalizer
 from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
 from mimickit.specs import GroupSpec
 
@@ -83,12 +83,7 @@ class Policy(nn.Module):
         self.critic_groups = tuple(critic_groups)
         used = dict.fromkeys((*actor_groups, *critic_groups))
         self.normalizers = nn.ModuleDict(
-            {
-                name: Normalizer(groups[name].size, normalizer_samples)
-                if groups[name].standardized
-                else nn.Identity()
-                for name in used
-            }
+            {name: make_normalizer(groups[name], normalizer_samples) for name in used}
         )
         self._sizes = {name: groups[name].size for name in used}
         actor_size = sum(groups[name].size for name in actor_groups)
@@ -104,7 +99,7 @@ class Policy(nn.Module):
             self.log_std = nn.Parameter(log_std, requires_grad=sigma == "learned")
 
     def normalize(self, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The groups that this policy uses, standardised unless their spec says otherwise."""
+        """The groups that this policy uses, each standardised or scaled as its spec says."""
         return {name: normalizer(obs[name]) for name, normalizer in self.normalizers.items()}
 
     def actor_input(self, inputs: Mapping[str, Tensor]) -> Tensor:

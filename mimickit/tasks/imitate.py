@@ -27,6 +27,7 @@ from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 from mimickit.tasks.checks import check_number, check_terms
 from mimickit.tasks.goals.goal import Goal
+from mimickit.tasks.starts import Starts
 
 LOOKUPS = 512  # on a CPU fewer frames of the reference cost as much as so many
 
@@ -50,6 +51,10 @@ class Imitate:
         contact_force: least force component [N] that counts as touching.
         end_with_clip: episodes end as successes where a clip that does not loop does; else the
             reference holds its last frame.
+        default_pose_share: of episodes, that begin at rest in the default pose instead.
+        fallen_share: of episodes, that begin where a fall has ended.
+        fallen_grace_s: how long those may lie [s]: contacts end them only after that time.
+        falls: where falls end, see `mimickit.tasks.starts`; needed with a `fallen_share`.
         sampling: which clips and which parts of them are drawn how often; keys of
             `mimickit.motions.sampler.Sampling`. None draws clips by weight.
         objects: what else there is in the world.
@@ -58,6 +63,7 @@ class Imitate:
 
     Attributes:
         goal: what is asked for besides, if anything.
+        starts: where episodes begin, if not all begin in the reference.
         provides: "reference"; "visible_reference" where the policy sees where in its clip it
             should be; "goal" where there is one.
         tracked: whether being away from the reference is an error: not where a goal leads the
@@ -86,6 +92,10 @@ class Imitate:
         contact_termination: bool,
         contact_force: float,
         end_with_clip: bool = True,
+        default_pose_share: float = 0.0,
+        fallen_share: float = 0.0,
+        fallen_grace_s: float = 0.0,
+        falls: Optional[CharacterState] = None,
         sampling: Optional[Mapping[str, Any]] = None,
         goal: Optional[Callable[..., Goal]] = None,
         objects: Optional[SceneObjects] = None,
@@ -101,6 +111,16 @@ class Imitate:
         if not termination_distance > 0:
             raise ConfigError(f"task.termination_distance must be > 0, got {termination_distance}")
         check_number(contact_force, 0.0, "task.contact_force")
+        check_number(fallen_grace_s, 0.0, "task.fallen_grace_s")
+        for key, share in (
+            ("default_pose_share", default_pose_share),
+            ("fallen_share", fallen_share),
+        ):
+            if share and pose_termination:
+                raise ConfigError(
+                    f"task.{key}={share} begins episodes away from the reference, and "
+                    "task.pose_termination=true ends them there: set one of them to 0 or false"
+                )
         if tracking_error and not global_frame:
             raise ConfigError("task.tracking_error=true needs task.global_frame=true")
         settings = read_sampling(sampling or {})
@@ -112,6 +132,12 @@ class Imitate:
         device = library.durations.device
         self.library = library
         self.sampler = make_sampler(library, generator, random_start, settings, control_dt)
+        self.starts: Optional[Starts] = None
+        if default_pose_share or fallen_share:
+            self.starts = Starts(
+                character, num_envs, device, generator, default_pose_share, fallen_share, falls
+            )
+        self._fallen_grace = round(fallen_grace_s / control_dt)  # steps
         self.clip_names = library.names
         self.episode_length_s = episode_length_s
         self.pose_termination = pose_termination
@@ -212,6 +238,10 @@ class Imitate:
         return self._times(self._start, self._steps)
 
     @property
+    def elsewhere(self) -> Optional[Tensor]:
+        return None if self.starts is None else self.starts.elsewhere
+
+    @property
     def placement(self) -> Optional[Placement]:
         return None if self.goal is None else self.goal.placement
 
@@ -220,9 +250,10 @@ class Imitate:
             self._start_prepared(mask.nonzero().squeeze(-1))
         else:  # sizes cannot depend on how many there are
             self._start_drawn(mask)
+        start = self.reference if self.starts is None else self.starts.draw(mask, self.reference)
         if self.goal is not None:
-            self.goal.reset(mask, self.reference)
-        return self.reference
+            self.goal.reset(mask, start)
+        return start
 
     def advance(self, state: CharacterState) -> None:
         if self.goal is not None:
@@ -287,13 +318,17 @@ class Imitate:
         causes = []
         if self.contact_termination:
             allowed = self.library.may_touch_ground.index_select(0, self._clips)
-            causes.append(terminations.forbidden_contact(state, allowed, self._contact_force))
+            touching = terminations.forbidden_contact(state, allowed, self._contact_force)
+            if self.starts is not None:
+                touching &= ~(self.starts.fallen & (self._steps < self._fallen_grace))
+            causes.append(touching)
         if self.pose_termination:
             distance, frame = self._termination_distance, self._termination_frame
             causes.append(terminations.far_from_reference(state, self.reference, distance, frame))
         failed = self._any(causes)
         if self.sampler.adaptive:  # what a goal counts as lost says nothing about the clip
-            self.sampler.record(self._clips, self.times, failed)
+            in_clip = failed if self.starts is None else failed & ~self.starts.elsewhere
+            self.sampler.record(self._clips, self.times, in_clip)
         return failed if self.goal is None else failed | self.goal.failed(state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -303,6 +338,7 @@ class Imitate:
             "steps": self._steps.clone(),
             "prepared": [part.clone() for part in self._prepared[:2]],
             "used": self._used,
+            "starts": None if self.starts is None else self.starts.state_dict(),
             "goal": None if self.goal is None else self.goal.state_dict(),
             "generator": self.sampler.generator.get_state(),
             "sampler": self.sampler.state_dict(),
@@ -316,6 +352,8 @@ class Imitate:
         self._now = 0
         clips, start = (part.to(self._clips.device) for part in state["prepared"])
         self._prepared, self._used = self._prepare(clips, start), state["used"]
+        if self.starts is not None:
+            self.starts.load_state_dict(state["starts"])
         if self.goal is not None:
             self.goal.load_state_dict(state["goal"])
         restore(self.sampler.generator, state["generator"], "the clips and start times")

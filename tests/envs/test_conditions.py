@@ -146,14 +146,14 @@ def make_env(humanoid, name="latent", seed=0):
 def test_an_environment_observes_its_conditions_in_the_state_that_a_step_reached(humanoid):
     env = make_env(humanoid)
     assert list(env.groups) == ["policy", "latent"]
-    assert env.groups["latent"] == GroupSpec(Z, (("latent", Z),), standardized=False)
-    first = env.obs["latent"].clone()
+    assert env.groups["latent"] == GroupSpec(Z, (("latent", Z),), scale=1.0)
+    first = env.observe()["latent"]
     zero = torch.zeros(2, env.action_size)
     env.step(zero)
-    assert torch.equal(env.obs["latent"], first)  # what the second action is conditioned on
+    assert torch.equal(env.observe()["latent"], first)  # what the second action is conditioned on
     env.step(zero)
-    assert not torch.equal(env.obs["latent"], first)
-    torch.testing.assert_close(env.obs["latent"].norm(dim=-1), torch.ones(2))
+    assert not torch.equal(env.observe()["latent"], first)
+    torch.testing.assert_close(env.observe()["latent"].norm(dim=-1), torch.ones(2))
 
 
 @pytest.mark.engine("mujoco")
@@ -162,10 +162,10 @@ def test_seeding_the_task_repeats_latents_as_well(humanoid):
     for _ in range(2):
         env.generator.manual_seed(5)
         env.reset_all()
-        obs = [env.obs["latent"].clone()]
+        obs = [env.observe()["latent"]]
         for _ in range(4):
             env.step(torch.zeros(2, env.action_size))
-            obs.append(env.obs["latent"].clone())
+            obs.append(env.observe()["latent"])
         seen.append(torch.stack(obs))
     assert torch.equal(*seen)
 
@@ -178,8 +178,8 @@ def test_an_environment_goes_on_with_its_conditions(humanoid):
     for _ in range(4):
         for env in (first, second):
             env.step(torch.zeros(2, env.action_size))
-        assert torch.equal(first.obs["latent"], second.obs["latent"])
-        assert torch.equal(first.obs["policy"], second.obs["policy"])
+        seen, again = first.observe(), second.observe()
+        assert all(torch.equal(seen[name], again[name]) for name in ("latent", "policy"))
 
 
 @pytest.mark.engine("mujoco")

@@ -21,8 +21,7 @@ def window(character, task, global_frame=True):
 def begin(task, signal, mask=None):
     """Start new episodes, of all by default."""
     mask = torch.ones(len(task.clips), dtype=torch.bool) if mask is None else mask
-    task.reset(mask)
-    signal.reset(mask)
+    signal.reset(mask, task.reset(mask))
 
 
 def follow(task, signal, steps):
@@ -93,6 +92,42 @@ def test_a_window_goes_on_from_its_state(humanoid):
     second.load_state_dict(first.state_dict())
     state = random_state(humanoid, 2, 6)
     assert torch.equal(first.observe(state), second.observe(state))
+
+
+def test_one_that_begins_in_the_default_pose_has_stood_there_all_the_time(humanoid):
+    """Before K steps its windows hold the pose that was set, never the clip."""
+    task = make_task(humanoid, "walk", num=2, pose_termination=False, default_pose_share=1.0)
+    signal = window(humanoid, task)
+    start = task.reset(torch.ones(2, dtype=torch.bool))
+    signal.reset(torch.ones(2, dtype=torch.bool), start)
+    here = signal._encode(start)
+    assert torch.equal(signal.state_dict()["frames"], here.unsqueeze(1).expand(-1, K, -1))
+    # One that goes on standing there has moved nowhere and its ten numbers a frame are known:
+    # place (0, 0, default height), the axes x = (1, 0, 0) and z = (0, 0, 1) of its root, rest.
+    task.advance(start)
+    seen = signal.observe(start).unflatten(-1, (K, -1))
+    root = torch.tensor([0.0, 0.0, humanoid.default_height, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    torch.testing.assert_close(seen[..., :9], root.expand(2, K, 9))
+    keys = 9 + 3 * len(humanoid.key_bodies)
+    assert seen[..., keys : keys + 6].abs().max() == 0  # root velocities
+    assert seen[..., -humanoid.num_dofs :].abs().max() == 0
+    assert torch.equal(seen, seen[:, :1].expand_as(seen))
+
+
+def test_each_env_has_the_past_of_where_it_began(humanoid):
+    task = make_task(humanoid, "walk", num=64, pose_termination=False, default_pose_share=0.5)
+    signal = window(humanoid, task)
+    everyone = torch.ones(64, dtype=torch.bool)
+    start = task.reset(everyone)
+    signal.reset(everyone, start)
+    frames, elsewhere = signal.state_dict()["frames"], task.elsewhere
+    assert 0 < elsewhere.sum() < 64
+    clip = signal.frames_at(task.clips, task.times)
+    assert torch.equal(frames[~elsewhere], clip[~elsewhere])
+    stood = signal._encode(start).unsqueeze(1).expand_as(frames)
+    assert torch.equal(frames[elsewhere], stood[elsewhere])
+    # The newest frame is the state that was set, everywhere.
+    torch.testing.assert_close(frames[:, -1], stood[:, -1], atol=1e-4, rtol=1e-4)
 
 
 def test_a_window_of_one_frame_is_refused(humanoid):

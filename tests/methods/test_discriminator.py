@@ -64,8 +64,7 @@ class Setting:
 
     def rollout(self, apart):
         everyone = torch.ones(N, dtype=torch.bool)
-        self.task.reset(everyone)
-        self.signal.reset(everyone)
+        self.signal.reset(everyone, self.task.reset(everyone))
         rollout = Rollout(T, N, {}, 1, torch.device("cpu"))
         seen = []
         for _ in range(T):

@@ -51,14 +51,14 @@ def test_without_names_each_network_sees_all_groups():
     assert net.actor_groups == net.critic_groups == tuple(GROUPS)
 
 
-def test_a_group_that_is_not_to_be_standardised_is_passed_on_as_it_is():
-    groups = {"body": GroupSpec(3), "latent": GroupSpec(2, standardized=False)}
+def test_a_group_of_known_scale_is_not_standardised():
+    groups = {"body": GroupSpec(3), "latent": GroupSpec(2, scale=3.0)}
     names = ["body", "latent"]
     net = Policy(groups, 2, **{**SETTINGS, "actor_groups": names, "critic_groups": names})
     obs = {"body": torch.randn(50, 3) + 5.0, "latent": torch.randn(50, 2) + 5.0}
     net.update_normalizers(obs)
     inputs = net.normalize(obs)
-    assert torch.equal(inputs["latent"], obs["latent"])
+    assert torch.equal(inputs["latent"], 3.0 * obs["latent"])
     assert inputs["body"].mean().abs() < 0.1
     assert not [name for name in net.state_dict() if "normalizers.latent" in name]
 

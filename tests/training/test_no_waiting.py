@@ -11,6 +11,7 @@ import torch
 from mimickit import launch
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.actions import AbsoluteActions, ReferenceActions
+from mimickit.envs.conditions import Latents
 from mimickit.envs.env import Env
 from mimickit.envs.signals import Difference, Window
 from mimickit.evaluation.evaluator import Evaluator
@@ -76,6 +77,13 @@ CASES = {
     "one clip": {"motion": "walk"},
     "two clips": {"motion": ["backflip", "run"]},
     "adaptive": {"motion": ["walk", "kick"], "sampling": {"mode": "adaptive"}},
+    "elsewhere": {
+        "motion": "walk",
+        "pose_termination": False,
+        "default_pose_share": 0.3,
+        "fallen_share": 0.3,
+        "fallen_grace_s": 1.0,
+    },
     **{name: {"motion": "walk", "goal": goal} for name, goal in GOALS.items()},
     **{name: {"motion": "walk", "goal": goal, "world": name} for name, goal in KINDS.items()},
 }
@@ -86,6 +94,8 @@ def env(request, humanoid):
     actions = AbsoluteActions if request.param["motion"] == "walk" else ReferenceActions
     settings = dict(request.param)
     world = settings.pop("world", None)
+    if "fallen_share" in settings:
+        settings["falls"] = CharacterState.zeros(3, humanoid.num_bodies, humanoid.num_dofs)
     objects = scene(specs(world) if world else (), NUM_ENVS)
     task = make_task(
         humanoid, num=NUM_ENVS, tracking_error=True, phase=2, objects=objects, **settings
@@ -95,7 +105,10 @@ def env(request, humanoid):
         "difference": Difference(humanoid, task, DT, global_frame=True),
     }
     engine = Statues(humanoid, NUM_ENVS, objects.state)
-    return CudaEnv(engine, task, actions(humanoid, "pos"), signals)
+    latents = Latents(
+        NUM_ENVS, torch.device("cpu"), DT, task.generator, size=8, period_s=[0.0, 1.0]
+    )
+    return CudaEnv(engine, task, actions(humanoid, "pos"), signals, {"latent": latents})
 
 
 def small_policy(env):
