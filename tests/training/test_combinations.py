@@ -26,8 +26,9 @@ SMALL = (
     "method.reward.task=0.5",
     "evaluation.every=1e9",
 )
-DISCRIMINATOR = ("hidden=[8]", "minibatches=1", "replay_capacity=8", "replay_push=4")
-PARTS = {"amp": "style", "add": "tracking"}
+NETWORK = ("hidden=[8]", "minibatches=1")
+REPLAY = ("replay_capacity=8", "replay_push=4")
+PARTS = {"amp": ("style",), "add": ("tracking",), "ase": ("style", "skill")}
 
 
 def overrides(row):
@@ -35,8 +36,9 @@ def overrides(row):
     words = [f"{group}={choice}" for group, choice in row.items()]
     clips = motion_names(MOTIONS / row["character"])
     words.append(f"motion={'jump' if row['task'] == 'obstacles' and 'jump' in clips else 'walk'}")
-    if row["method"] in PARTS:
-        words += [f"method.parts.{PARTS[row['method']]}.{word}" for word in DISCRIMINATOR]
+    for part in PARTS.get(row["method"], ()):
+        settings = NETWORK if part == "skill" else (*NETWORK, *REPLAY)
+        words += [f"method.parts.{part}.{word}" for word in settings]
     return [*words, *SMALL]
 
 
@@ -73,6 +75,8 @@ def test_every_pair_runs_or_is_refused(tmp_path, row):
         ("amp", "imitate", True),
         ("add", "style", False),  # nothing tells the policy where in its clip it should be
         ("deepmimic", "style", True),
+        ("ase", "style", True),
+        ("ase", "imitate", True),
     ],
 )
 def test_what_can_go_together_does(tmp_path, method, task, legal):
