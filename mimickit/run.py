@@ -360,7 +360,8 @@ def load_skills(folder: Path, seconds: float, **settings: Any) -> LoadedRun:
         seconds: that no episode ends before, unless by a failure [s].
         settings: see `LoadedRun`.
     """
-    lasting = {"episode_length_s": seconds + 1.0}
+    # No episode begins on the ground: whether a policy stays up is asked of those who stand.
+    lasting = {"episode_length_s": seconds + 1.0, "fallen_share": 0.0}
     return LoadedRun(folder, with_method=True, signals=SIGNALS, task_settings=lasting, **settings)
 
 
