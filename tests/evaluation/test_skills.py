@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mimickit import launch
 from mimickit.envs.conditions import Latents
 from mimickit.errors import ConfigError, IncompatibleParts
+from mimickit.evaluation.clip_windows import ClipWindows
 from mimickit.evaluation.skills import (
     SkillRecorder,
     SkillSettings,
@@ -18,8 +20,10 @@ from mimickit.evaluation.skills import (
     skill_figures,
     slerp,
 )
+from mimickit.run import load_skills
 from mimickit.state import Done, Step
 from tests.no_sync import no_sync
+from tests.training.runs import TINY
 
 DT = 0.5
 SETTINGS = SkillSettings(repeats=2, seconds=2.0, switch_seconds=1.5, settle_seconds=0.5)
@@ -250,3 +254,26 @@ def test_a_path_keeps_each_latent_or_goes_on_to_the_next():
     way = torch.stack([latent for _, latent in latent_path(latents, 2, interpolate=True)])
     expected = [[1, 0, 0], [half, half, 0], [0, 1, 0], [0, half, half], [0, 0, 1], [half, 0, half]]
     torch.testing.assert_close(way, torch.tensor(expected))
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
+def test_episodes_on_cuda_never_wait(tmp_path):
+    on_cuda = [word for word in TINY if not word.startswith("engine")]
+    on_cuda += ["engine=mujoco_warp", "device=cuda", "method=ase", "max_samples=64"]
+    launch.build(launch.compose(on_cuda), tmp_path).start()
+    settings = SkillSettings(seconds=1.5, switch_seconds=1.2)
+    run = load_skills(tmp_path, settings.all_seconds, num_envs=64, seed=1)
+    clips = ClipWindows(run.env, 1)
+    encode = skill_encoder(run.method.parts).encode
+    made = SkillRecorder(run.env, run.policy, encode, clips, settings, 1)
+    made.run()  # captures
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        record = made.run()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert int(made._now) == len(record.up) == 81
+    figures = skill_figures(record, clips)
+    assert 0.0 < figures["episodes"]["seconds_up"] <= 1.5
+    assert figures["coverage"]["originals"]["labels"]["walk"]["weight"] == 1.0
