@@ -46,15 +46,16 @@ def coverage(matches: Tensor, names: Sequence[str], weights: Sequence[float]) ->
         weights: what the data gives each label, [C], summing to 1.
 
     Returns:
-        `min_share` and the `least` label that has it; `matched`, how many labels have any;
-        `entropy` in nats, and `even_entropy`, that of the even spread; per label its `share` and
-        the `weight` of its data.
+        `matches`, how many there are; `min_share` and the `least` label that has it; `matched`, how
+        many labels have any; `entropy` in nats, and `even_entropy`, that of the even spread; of the
+        `labels` their `share` and the `weight` of their data.
     """
     found = matches[matches != NO_MATCH].cpu()
     counts = torch.bincount(found, minlength=len(names)).double()
     shares = (counts / counts.sum().clamp_min(1.0)).tolist()
     least = min(range(len(names)), key=lambda label: shares[label])
     return {
+        "matches": len(found),
         "min_share": shares[least],
         "least": names[least],
         "matched": sum(share > 0 for share in shares),

@@ -42,6 +42,7 @@ def test_coverage_by_hand():
     shares = {name: row["share"] for name, row in found["labels"].items()}
     assert shares == {"walk": 0.5, "run": 0.25, "kick": 0.0, "jump": 0.25}
     assert (found["min_share"], found["least"], found["matched"]) == (0.0, "kick", 3)
+    assert found["matches"] == 4
     assert found["entropy"] == pytest.approx(1.5 * math.log(2.0))
     assert found["even_entropy"] == pytest.approx(math.log(4.0))
     assert found["labels"]["walk"]["weight"] == 0.25
