@@ -31,7 +31,7 @@ class Diversity(Part):
         share: of each minibatch that is looked at, in (0, 1]: it costs the actor's network a second
             pass over so many samples.
 
-    Source: ASE (Peng et al. 2022, eq. 14), with distances and weight as in MimicKit f8d0d70
+    Source: ASE (Peng et al. 2022), with distances and weight as in MimicKit f8d0d70
         (mimickit/learning/ase_agent.py, data/agents/ase_humanoid_agent.yaml).
     """
 

@@ -49,7 +49,7 @@ class SkillEncoder(Part):
         precision: see `mimickit.models.precision`.
 
     Source: ASE (Peng et al. 2022), constants as in MimicKit f8d0d70 (mimickit/learning/
-        ase_agent.py); there the penalty is 0, in the paper it is an option.
+        ase_agent.py), which has no penalty.
     """
 
     needs = frozenset({"reference"})
@@ -117,10 +117,11 @@ class SkillEncoder(Part):
     @torch.no_grad()
     def reward(self, rollout: Rollout) -> Tensor:
         # Step by step: activations of a whole rollout would not fit beside it.
+        latents = rollout.obs[LATENT][: rollout.steps]
         with matmul_precision(self._precision, rollout.reward.device):
             agreement = [
-                (self.encode(windows) * latents).sum(-1)
-                for windows, latents in zip(rollout.signals["window"], rollout.obs[LATENT])
+                (self.encode(windows) * acted_on).sum(-1)
+                for windows, acted_on in zip(rollout.signals["window"], latents)
             ]
         return torch.stack(agreement).clamp_min(0.0)
 

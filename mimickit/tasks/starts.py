@@ -128,7 +128,7 @@ def fallen_states(engine: Engine, generator: torch.Generator) -> CharacterState:
     Returns:
         F states.
 
-    Source: ASE (Peng et al. 2022, section 5.4) makes its fallen states by random drops as well.
+    Source: the idea is ASE's (Peng et al. 2022); heights, times and targets are ours.
     """
     character, device, count = engine.character, engine.device, engine.num_envs
 

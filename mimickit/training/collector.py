@@ -50,10 +50,12 @@ class Collector:
         """One control step under what was seen, and only what it needs; what is seen next."""
         action, log_prob = self.policy.act(obs, self.noise)
         step = self.env.step(action)
-        timed_out, ended = step.done == int(Done.TIME), step.done != int(Done.NULL)
-        reached = self.env.observe() if bool(timed_out.any()) else None
+        ended = step.done != int(Done.NULL)
+        some_ended = bool(ended.any())
+        cut = some_ended and bool((step.done == int(Done.TIME)).any())
+        reached = self.env.observe() if cut else None
         self.rollout.record(t, obs, action, log_prob, step, reached)
-        if bool(ended.any()):
+        if some_ended:
             self.env.reset(ended)
         return self.env.observe()
 

@@ -126,6 +126,18 @@ def test_settings_that_cannot_work_are_refused(humanoid, falls, changes, message
         task_of(humanoid, falls, **changes)
 
 
+@pytest.mark.slow
+@pytest.mark.engine("mujoco_warp")
+def test_falls_in_warp_worlds_are_on_the_ground_too(humanoid):
+    from mimickit.engines.mujoco_warp import MujocoWarpEngine
+
+    engine = MujocoWarpEngine(humanoid, 4, control_mode="pos", device="cpu")
+    found = fallen_states(engine, torch.Generator().manual_seed(0))
+    assert found.root_pos.shape == (2, 3)
+    assert found.root_pos[:, 2].max() < 0.6
+    assert found.root_vel.norm(dim=-1).max() < 0.1
+
+
 @pytest.mark.engine("mujoco")
 def test_falls_are_states_at_rest_on_the_ground_of_all_kinds(humanoid):
     from mimickit.engines.mujoco import MujocoEngine
