@@ -353,18 +353,6 @@ class LoadedRun:
             self.method.load_state_dict(state["run"]["method"])
 
 
-def load_skills(folder: Path, seconds: float, **settings: Any) -> LoadedRun:
-    """A trained low level, with what its skills are judged by.
-
-    Args:
-        seconds: that no episode ends before, unless by a failure [s].
-        settings: see `LoadedRun`.
-    """
-    # No episode begins on the ground: whether a policy stays up is asked of those who stand.
-    lasting = {"episode_length_s": seconds + 1.0, "fallen_share": 0.0}
-    return LoadedRun(folder, with_method=True, signals=SIGNALS, task_settings=lasting, **settings)
-
-
 def build_method(config: Node) -> Method:
     """The method of a config with its parts, not yet connected to anything."""
     parts = {name: make(node) for name, node in config["method"]["parts"].items()}
@@ -384,6 +372,18 @@ def method_sources(method: Method, env: Env, policy: Policy, seed: int) -> dict[
         )
         for name, part_seed in seeding.part_seeds(seed, method.parts).items()
     }
+
+
+def load_skills(folder: Path, seconds: float, **settings: Any) -> LoadedRun:
+    """A trained low level, with what its skills are judged by.
+
+    Args:
+        seconds: that no episode ends before, unless by a failure [s].
+        settings: see `LoadedRun`.
+    """
+    # No episode begins on the ground: whether a policy stays up is asked of those who stand.
+    lasting = {"episode_length_s": seconds + 1.0, "fallen_share": 0.0}
+    return LoadedRun(folder, with_method=True, signals=SIGNALS, task_settings=lasting, **settings)
 
 
 def build_env(
