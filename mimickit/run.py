@@ -27,6 +27,7 @@ from mimickit.errors import (
     RunError,
     closest_beside,
 )
+from mimickit.evaluation.clip_windows import SIGNALS
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
 from mimickit.graphs import can_compile
@@ -112,7 +113,7 @@ class Train:
         torch.manual_seed(seeds["model"])
         self._check_needs()
         self.policy = build_policy(config, self.env)
-        self.method.connect(self._sources(seeds["method"]))
+        self.method.connect(method_sources(self.method, self.env, self.policy, seeds["method"]))
         self.algo: Algo = make(
             algo,
             policy=self.policy,
@@ -214,21 +215,6 @@ class Train:
             return self.checkpoints.newest()
         return Path(self.resume)
 
-    def _sources(self, seed: int) -> dict[str, Sources]:
-        """What each part of the method draws on, with randomness of its own."""
-        seeds = seeding.part_seeds(seed, self.method.parts)
-        return {
-            name: Sources(
-                signals=self.env.signals,
-                conditions=self.env.conditions,
-                policy=self.policy,
-                library=self.env.task.library,
-                device=self.device,
-                generator=seeding.generator(part_seed, self.device),
-            )
-            for name, part_seed in seeds.items()
-        }
-
     def _check_needs(self) -> None:
         task, method = self.env.task, self.method
         missing = lacking(method.needs, task)
@@ -286,11 +272,15 @@ class LoadedRun:
         checkpoint: which one was loaded. samples: how many it had seen.
         engine_facts: the engine used, its device, and the engine that the policy was trained on.
         policy, env: ready to step, pose termination off.
+        method: as it was trained, if it was asked for; else not connected to anything.
         generator: of the env's clips and start times.
 
     Args:
         engine: an option of conf/engine, to run on another than the run's own; see `run_config`.
         engine_settings: overrides of the engine's settings, e.g. `["engine.threads=4"]`.
+        with_method: load the method's parts as well, and observe what they look at.
+        signals: what to observe besides, by name; see `build_env`.
+        task_settings: override keys of the task's node.
     """
 
     def __init__(
@@ -304,6 +294,9 @@ class LoadedRun:
         random_start: bool = True,
         engine: Optional[str] = None,
         engine_settings: Sequence[str] = (),
+        with_method: bool = False,
+        signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
+        task_settings: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
@@ -319,11 +312,17 @@ class LoadedRun:
         state = checkpoints.read(self.checkpoint)
         self.samples: int = state["samples"]
         character: Character = make(self.config["character"])
-        self.config["task"] = {**self.config["task"], "random_start": random_start}
+        own = {"random_start": random_start, **(task_settings or {})}
+        self.config["task"] = {**self.config["task"], **own}
+        self.method = build_method(self.config)
         try:
-            conditions = build_method(self.config).conditions
             self.evaluator = build_evaluator(
-                self.config, character, num_envs, seed=seed, conditions=conditions
+                self.config,
+                character,
+                num_envs,
+                seed=seed,
+                signals={**(self.method.signals if with_method else {}), **(signals or {})},
+                conditions=self.method.conditions,
             )
         except EngineError as error:
             if engine is not None:
@@ -355,12 +354,42 @@ class LoadedRun:
                 f"checkpoint {self.checkpoint} does not fit the networks (model) that config.yaml "
                 f"of run {self.folder} describes: {reason}"
             ) from error
+        if with_method:
+            self.method.connect(method_sources(self.method, self.env, self.policy, seed))
+            self.method.load_state_dict(state["run"]["method"])
 
 
 def build_method(config: Node) -> Method:
     """The method of a config with its parts, not yet connected to anything."""
     parts = {name: make(node) for name, node in config["method"]["parts"].items()}
     return make(config["method"], parts=parts)
+
+
+def method_sources(method: Method, env: Env, policy: Policy, seed: int) -> dict[str, Sources]:
+    """What each part of a method draws on, with randomness of its own."""
+    return {
+        name: Sources(
+            signals=env.signals,
+            conditions=env.conditions,
+            policy=policy,
+            library=env.task.library,
+            device=env.device,
+            generator=seeding.generator(part_seed, env.device),
+        )
+        for name, part_seed in seeding.part_seeds(seed, method.parts).items()
+    }
+
+
+def load_skills(folder: Path, seconds: float, **settings: Any) -> LoadedRun:
+    """A trained low level, with what its skills are judged by.
+
+    Args:
+        seconds: that no episode ends before, unless by a failure [s].
+        settings: see `LoadedRun`.
+    """
+    # No episode begins on the ground: whether a policy stays up is asked of those who stand.
+    lasting = {"episode_length_s": seconds + 1.0, "fallen_share": 0.0}
+    return LoadedRun(folder, with_method=True, signals=SIGNALS, task_settings=lasting, **settings)
 
 
 def build_env(
@@ -451,6 +480,7 @@ def build_evaluator(
     num_envs: Optional[int] = None,
     seed: Optional[int] = None,
     library: Optional[MotionLibrary] = None,
+    signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
     conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
 ) -> Evaluator:
     """Judges policies on its own environments, with pose termination off.
@@ -459,7 +489,7 @@ def build_evaluator(
         episodes: how many per evaluation.
         num_envs: side by side; as many as episodes unless given.
         seed: of start times; the config's unless given.
-        library, conditions: see `build_env`.
+        library, signals, conditions: see `build_env`.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
     judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
@@ -467,6 +497,13 @@ def build_evaluator(
     if sampling.get("mode") == "adaptive":  # what is judged must not depend on what was learned
         judged["sampling"] = {**sampling, "mode": "length"}
     env = build_env(
-        config, character, num_envs or episodes, start, library, conditions=conditions, **judged
+        config,
+        character,
+        num_envs or episodes,
+        start,
+        library,
+        signals=signals,
+        conditions=conditions,
+        **judged,
     )
     return Evaluator(env, env.task.generator, start, episodes)

@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,6 +30,14 @@ CHARACTERS = ("g1", "smpl", "humanoid_sword_shield", "pi_plus")
 LEFT_OUT = {
     "humanoid_sword_shield": ("cartwheel", "crawl", "getup_facedown", "getup_faceup", "roll"),
 }
+# Where a character has a side of its own, its clips cannot be mirrored, but the humanoid's can be
+# before they are retargeted. Walk and run already consist of two mirrored halves.
+MIRRORED = {
+    "humanoid_sword_shield": (
+        "walk_forward", "turn_left0", "turn_left1", "turn_right0", "turn_right1",
+        "punch", "kick", "spinkick", "spin", "jump", "dance_a", "dance_b",
+    ),
+}  # fmt: skip
 
 
 @launch.friendly_errors()
@@ -48,8 +57,7 @@ def build(name: str) -> dict[str, Report]:
     folder = MOTIONS / name
     folder.mkdir(parents=True, exist_ok=True)
     index, reports = {}, {}
-    names = [clip for clip in motion_names(MOTIONS / SOURCE) if clip not in LEFT_OUT.get(name, ())]
-    for entry in resolve_motions(names, source.character):
+    for entry in resolve_motions(wanted(name), source.character):
         made = retarget(entry.clip, source, target, entry.may_touch_ground)
         save_clip(folder / f"{entry.name}.npz", made.clip)
         index[entry.name] = index_facts(made.clip, f"{entry.name}.npz", made.may_touch_ground)
@@ -64,6 +72,13 @@ def build(name: str) -> dict[str, Report]:
     facts = {clip: figures(report) for clip, report in reports.items()}
     (REPORTS / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return reports
+
+
+def wanted(name: str) -> list[dict[str, Any]]:
+    """The clips of the humanoid that one character gets, as `motion=` would name them."""
+    clips = [clip for clip in motion_names(MOTIONS / SOURCE) if clip not in LEFT_OUT.get(name, ())]
+    mirrored = MIRRORED.get(name, ())
+    return [{"name": clip, "mirror": clip in mirrored} for clip in clips]
 
 
 if __name__ == "__main__":

@@ -61,6 +61,9 @@ class Window:
         global_frame: keep world axes, so that the heading is seen; else all is turned by the newest
             frame's inverse heading.
 
+    Attributes:
+        span: from the oldest frame to the newest [s].
+
     Source: AMP (Peng et al. 2021), as in MimicKit f8d0d70 (mimickit/envs/amp_env.py).
     """
 
@@ -83,6 +86,7 @@ class Window:
         self._vectors = 5 + len(keys)  # of each frame, at its front: what a heading turns
         width = 3 * self._vectors + 6 * character.num_joints + character.num_dofs
         self.size = frames * width
+        self.span = control_dt * (frames - 1)
         self._ages = control_dt * torch.arange(frames - 1, -1, -1, device=device)  # [K] s
         self._frames = torch.zeros(len(task.clips), frames, width, device=device)
 

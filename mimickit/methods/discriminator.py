@@ -22,12 +22,12 @@ from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
 from mimickit.methods.part import Part, Sources
 from mimickit.methods.replay import Replay
+from mimickit.methods.sliced import random_directions, sliced_distance
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer, ScaleNormalizer
 from mimickit.models.precision import matmul_precision, run_network
 
 _KEY = "method.parts.<discriminator>"  # a part does not know by which name a method has it
-PROJECTIONS = 64  # random directions along which rollouts and demonstrations are compared
 
 
 class Discriminator(Part, ABC):
@@ -227,12 +227,7 @@ class StyleDiscriminator(Discriminator):
         window = sources.signals["window"]
         assert isinstance(window, Window)
         self._window, self._sampler = window, sources.sampler(self.generator)
-        self._directions = (
-            torch.randn(window.size, PROJECTIONS, generator=torch.Generator().manual_seed(0)).to(
-                sources.device
-            )
-            / window.size**0.5
-        )
+        self._directions = random_directions(window.size, sources.device)
 
     def _make_normalizer(self, width: int) -> Union[Normalizer, ScaleNormalizer]:
         return Normalizer(width, self._normalizer_samples)
@@ -241,13 +236,13 @@ class StyleDiscriminator(Discriminator):
         self.normalizer.update(torch.cat([fresh, real]))
 
     def _real(self, count: int) -> Tensor:
-        return self._window.demonstrations(*self._sampler.sample(count))
+        # A window that began before its clip would show a character that stands still, then starts.
+        return self._window.demonstrations(*self._sampler.sample(count, lead=self._window.span))
 
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """The sliced Wasserstein distance (Rabin et al. 2011), per feature's standard deviation."""
+        """The sliced Wasserstein distance, per feature's standard deviation."""
         fresh = fake[: len(real)]
-        apart = (fresh @ self._directions).sort(0)[0] - (real @ self._directions).sort(0)[0]
-        return {"distance": apart.abs().mean()}
+        return {"distance": sliced_distance(fresh @ self._directions, real @ self._directions)}
 
 
 class PairDiscriminator(Discriminator):

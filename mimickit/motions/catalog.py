@@ -21,6 +21,7 @@ from mimickit.errors import (
 )
 from mimickit.motions.clip import Clip, load_clip, read_bytes
 from mimickit.motions.importers.mimickit import read_mimickit
+from mimickit.motions.variants import check_speed, check_symmetric, mirrored, other_side, retimed
 
 MOTIONS = Path(__file__).resolve().parents[2] / "motions"
 INDEX = "index.yaml"
@@ -28,7 +29,7 @@ INDEX_KEYS = (
     "file", "loop", "fps", "duration", "weight", "may_touch_ground", "source", "licence", "notes",
 )  # fmt: skip
 PLACES = ("name", "file", "folder")  # an entry has one of them
-ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground")
+ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground", "mirror", "speeds")
 
 _CLIP_SUFFIXES = (".npz", ".pkl")
 _DATASET_SUFFIXES = (".yaml", ".yml")
@@ -44,6 +45,7 @@ class MotionSource:
         weight: how often it is sampled, relative to the others; >= 0.
         loop: whether it wraps around; None leaves that to the clip.
         may_touch_ground: see `MotionEntry`.
+        mirrored, speed: how the run wants it played; see `mimickit.motions.variants`.
     """
 
     name: Optional[str]
@@ -51,6 +53,30 @@ class MotionSource:
     weight: float
     loop: Optional[bool]
     may_touch_ground: Optional[tuple[str, ...]]
+    mirrored: bool = False
+    speed: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """What a run calls it before it is read."""
+        return self.variant(self.name or self.path.stem)
+
+    def variant(self, name: str) -> str:
+        """The name of a clip, marked as the variant that is wanted."""
+        mirror = "_mirrored" if self.mirrored else ""
+        return f"{name}{mirror}" + (f"_x{self.speed:g}" if self.speed != 1.0 else "")
+
+    def varied(self, clip: Clip, character: Character) -> Clip:
+        """The clip as it is wanted: mirrored, retimed, looping or not.
+
+        Raises:
+            CharacterError, ConfigError: see `mimickit.motions.variants`.
+        """
+        if self.mirrored:
+            clip = mirrored(clip, character)
+        if self.speed != 1.0:
+            clip = retimed(clip, self.speed)
+        return clip if self.loop is None else replace(clip, loop=self.loop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +89,14 @@ class MotionEntry:
         weight: how often it is sampled, relative to the others; >= 0.
         may_touch_ground: bodies that may touch the ground in this clip; None takes the
             character's own list, an empty tuple allows all.
+        original: the name of the clip whose variant this is; None of one played as it is.
     """
 
     name: str
     clip: Clip
     weight: float
     may_touch_ground: Optional[tuple[str, ...]]
+    original: Optional[str] = None
 
 
 def resolve_motions(
@@ -77,16 +105,17 @@ def resolve_motions(
     """The clips that `motion` asks for, at least one, with weights that do not sum to zero.
 
     Args:
-        motion: a clip name of the character's index; a path to a clip (.npz, or MimicKit's .pkl),
-            to a folder of clips, or to a dataset (.yaml); a mapping of `name`, `file` or `folder`
-            with `weight`, `loop`, `may_touch_ground`; or a list of any of these. Paths are
-            relative to the working directory, those in a dataset to its file.
+        motion: a clip name of the character's index, or the name of a dataset beside it; a path to
+            a clip (.npz, or MimicKit's .pkl), to a folder of clips, or to a dataset (.yaml); a
+            mapping of `name`, `file` or `folder` with `weight`, `loop`, `may_touch_ground`,
+            `mirror`, `speeds`; or a list of any of these. Paths are relative to the working
+            directory, those in a dataset to its file.
         folder: where the character's clips and index.yaml lie; None is motions/<character>.
 
     Raises:
         UnknownMotion: a name that the index does not have. UnknownBody: in `may_touch_ground`.
         ConfigError: a key, a weight or a form that cannot be. MotionError: a file that cannot be
-            read.
+            read. CharacterError: it cannot be mirrored.
     """
     sources = list_motions(motion, character, folder)
     return _unique([read_entry(source, character) for source in sources])
@@ -101,7 +130,7 @@ def list_motions(
     if not sources:
         raise ConfigError(f"motion={motion} asks for no clip at all; name at least one")
     if not sum(source.weight for source in sources) > 0:
-        names = ", ".join(source.name or source.path.stem for source in sources[:12])
+        names = ", ".join(source.label for source in sources[:12])
         more = ", ..." if len(sources) > 12 else ""
         raise ConfigError(
             f"motion: the weights of all clips are 0 ({names}{more}); give one a weight"
@@ -123,14 +152,27 @@ def read_entry(source: MotionSource, character: Character) -> MotionEntry:
         clip.check_fits(character)
     except MotionError as error:
         raise MotionError(f"{source.path}: {error}") from None
-    if source.loop is not None:
-        clip = replace(clip, loop=source.loop)
-    return MotionEntry(source.name or clip.name, clip, source.weight, source.may_touch_ground)
+    original = source.name or clip.name
+    name = source.variant(original)
+    clip = source.varied(clip, character)
+    return MotionEntry(
+        name,
+        clip,
+        source.weight,
+        source.may_touch_ground,
+        original=None if name == original else original,
+    )
 
 
 def motion_names(folder: Path) -> list[str]:
     """The clip names of a folder's index.yaml, in its order; none when it has no index."""
     return list(read_index(folder))
+
+
+def dataset_names(folder: Path) -> list[str]:
+    """The names of the datasets beside a folder's clips, which `motion=` finds."""
+    found = (path.stem for path in Path(folder).glob("*.yaml") if path.name != INDEX)
+    return sorted(found)
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:
@@ -242,21 +284,51 @@ class _Resolver:
         if "may_touch_ground" in item:
             bodies = self._bodies(item["may_touch_ground"], f"{where}.may_touch_ground")
             facts["may_touch_ground"] = bodies
-        return [replace(source, **facts) for source in sources]
+        sources = [replace(source, **facts) for source in sources]
+        return self._variants(sources, item, where)
+
+    def _variants(
+        self, sources: Sequence[MotionSource], item: Mapping[str, Any], where: str
+    ) -> list[MotionSource]:
+        """Each clip in all variants that a mapping asks for; they share the clip's weight."""
+        mirror, speeds = item.get("mirror", False), item.get("speeds", [1.0])
+        if not isinstance(mirror, bool):
+            raise ConfigError(f"{where}.mirror must be true or false, got {mirror!r}")
+        if isinstance(speeds, str) or not isinstance(speeds, Sequence) or not speeds:
+            raise ConfigError(f"{where}.speeds must be a list of numbers, got {speeds!r}")
+        speeds = [check_speed(speed, f"{where}.speeds[{n}]") for n, speed in enumerate(speeds)]
+        if len(set(speeds)) < len(speeds):
+            raise ConfigError(f"{where}.speeds names a speed twice: {speeds}")
+        if mirror:
+            check_symmetric(self.character)
+            sources = [kept for source in sources for kept in (source, _mirror_image(source))]
+        share = len(speeds) * (2 if mirror else 1)
+        return [
+            replace(source, weight=source.weight / share, speed=speed)
+            for source in sources
+            for speed in speeds
+        ]
 
     def _word(self, word: str, where: str, base: Path) -> list[MotionSource]:
         path = base / Path(word).expanduser()
         is_file = path.suffix.lower() in _CLIP_SUFFIXES
         is_path = is_file or "/" in word or "\\" in word
-        if path.is_dir() and (is_path or word not in self._index(self.folder)):
-            return self._folder(path, where)
-        return [self._file(word, where, base) if is_path else self._named(word, where)]
+        if is_path:
+            return self._folder(path, where) if path.is_dir() else [self._file(word, where, base)]
+        if word not in self._index(self.folder):
+            if word in dataset_names(self.folder):
+                return self._dataset(self.folder / f"{word}.yaml")
+            if path.is_dir():
+                return self._folder(path, where)
+        return [self._named(word, where, dataset_names(self.folder))]
 
-    def _named(self, name: str, where: str) -> MotionSource:
+    def _named(self, name: str, where: str, besides: Sequence[str] = ()) -> MotionSource:
+        """A clip of the character's index; `besides` are other names that would do."""
         index = self._index(self.folder)
         if name not in index:
             kind = f"character '{self.character.name}' has no motion"
-            raise UnknownMotion(unknown_name_message(kind, name, index, where, most=24))
+            known = [*index, *besides]
+            raise UnknownMotion(unknown_name_message(kind, name, known, where, most=24))
         return index[name]
 
     def _file(self, file: str, where: str, base: Path) -> MotionSource:
@@ -343,6 +415,13 @@ def _check_keys(content: Any, known: Sequence[str], where: str) -> None:
             near = closest(str(key), known)
             hint = f" Closest: {', '.join(near)}." if near else ""
             raise ConfigError(f"{where} has an unknown key '{key}'.{hint} All: {', '.join(known)}.")
+
+
+def _mirror_image(source: MotionSource) -> MotionSource:
+    allowed = source.may_touch_ground
+    if allowed is not None:
+        allowed = tuple(other_side(name) for name in allowed)
+    return replace(source, mirrored=True, may_touch_ground=allowed)
 
 
 def _weight(value: Any, name: str, where: str) -> float:

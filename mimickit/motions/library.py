@@ -27,6 +27,7 @@ class MotionLibrary:
 
     Attributes:
         names: C clip names.
+        originals: C names, of the clip whose variant each is; its own name if it is none.
         weights: [C] sampling weights, summing to 1.
         durations: [C] s.
         loops: [C] bool, whether a clip goes on where it ended.
@@ -41,6 +42,7 @@ class MotionLibrary:
     ) -> None:
         self.character = character
         self.names = [entry.name for entry in entries]
+        self.originals = [entry.original or entry.name for entry in entries]
         weights = torch.tensor([entry.weight for entry in entries], dtype=torch.float64)
         self.weights = (weights / weights.sum()).float().to(device)
         self.durations = torch.tensor([entry.clip.duration for entry in entries], device=device)

@@ -153,12 +153,13 @@ def lint(source: MotionSource, character: Character) -> Report:
     Raises:
         CharacterError: the character itself cannot be measured.
     """
-    report = Report(source.name or source.path.stem, source)
+    report = Report(source.label, source)
     try:
         if source.path.suffix.lower() == ".npz":
             content = read_content(source.path)
             _check_numbers(report, content)
             clip = _clip_if_sound(report, content, character)
+            clip = None if clip is None else source.varied(clip, character)
         else:
             clip = read_entry(source, character).clip
     except MotionError as error:
@@ -166,9 +167,8 @@ def lint(source: MotionSource, character: Character) -> Report:
         report.add("file", Severity.ERROR, str(error))
         return report
     if clip is not None:
-        loop = clip.loop if source.loop is None else source.loop
         report.fps, report.duration, report.measured = clip.fps, clip.duration, True
-        _measure(report, trace(clip, character), loop)
+        _measure(report, trace(clip, character), clip.loop)
     return report
 
 

@@ -119,15 +119,21 @@ class MotionSampler:
         self.random_start = random_start
         self._cumulative = clip_shares(library, mode).cumsum(0)
 
-    def sample(self, count: int) -> tuple[Tensor, Tensor]:
+    def sample(self, count: int, lead: float = 0.0) -> tuple[Tensor, Tensor]:
         """Clip indices [count] int64 and times [count] s.
 
         Always draws the same amount from the generator for the same count, whatever it returns.
+
+        Args:
+            lead: how much of a clip [s] must lie before a time, for who looks back from it. Clips
+                that loop have it anyway; others no sooner, or, if they are shorter, at their end.
         """
         draws = torch.rand(2, count, generator=self.generator, device=self._cumulative.device)
         clips = torch.searchsorted(self._cumulative, draws[0], right=True)
         clips = clips.clamp_max(len(self._cumulative) - 1)  # sums of floats may end short of 1
-        times = draws[1] * self.library.durations[clips]
+        durations = self.library.durations[clips]
+        first = durations.clamp_max(lead).masked_fill(self.library.loops[clips], 0.0)
+        times = first + draws[1] * (durations - first)
         return clips, times if self.random_start else torch.zeros_like(times)
 
     def record(self, clips: Tensor, times: Tensor, failed: Tensor) -> None:
@@ -206,8 +212,9 @@ class AdaptiveSampler(MotionSampler):
         self._failures = torch.zeros(total, device=device)  # [K]
         self._seconds = torch.zeros(total, device=device)  # [K]
 
-    def sample(self, count: int) -> tuple[Tensor, Tensor]:
-        """As `MotionSampler.sample`, with as many draws."""
+    def sample(self, count: int, lead: float = 0.0) -> tuple[Tensor, Tensor]:
+        """As `MotionSampler.sample`, with as many draws; `lead` must be 0."""
+        assert lead == 0.0, "episodes begin anywhere"
         cumulative = self.probabilities().cumsum(0)
         draws = torch.rand(2, count, generator=self.generator, device=cumulative.device)
         bins = torch.searchsorted(cumulative, draws[0] * cumulative[-1], right=True)

@@ -39,12 +39,12 @@ KINDS = pytest.mark.parametrize("kind", ["style", "pair"])
 class Setting:
     """A part and rollouts for it: of characters that follow their clips, off by `apart` metres."""
 
-    def __init__(self, character, kind, **changes):
-        self.task = make_task(character, "walk", num=N)
+    def __init__(self, character, kind, clip="walk", **changes):
+        self.task = make_task(character, clip, num=N)
         part = StyleDiscriminator if kind == "style" else PairDiscriminator
         own = {"frames": 3} if kind == "style" else {}
         torch.manual_seed(0)
-        self.part = part(global_frame=True, **own, **{**SETTINGS, **changes})
+        self.part = part(global_frame=True, **{**SETTINGS, **own, **changes})
         (self.name,) = self.part.signals
         self.signal = self.part.signals[self.name](
             character=character, task=self.task, control_dt=DT
@@ -117,6 +117,18 @@ def test_demonstrations_are_drawn_anywhere_in_the_clip_even_if_episodes_begin_at
     real = setting.part._real(64)
     assert real.std(0).max() > 0.1
     assert len(real.unique(dim=0)) > 32
+
+
+def test_demonstrations_never_reach_back_to_before_a_clip_that_does_not_loop(humanoid):
+    setting = Setting(humanoid, "style", clip="kick", frames=10)
+    # Before its first frame a clip stands still: velocity 0. The kick itself never does.
+    windows = setting.part._real(256).unflatten(-1, (10, -1))
+    speed = windows[..., -humanoid.num_dofs :].abs().amax(-1)  # [M, K]
+    assert speed.min() > 0.0
+    assert isinstance(setting.signal, Window)
+    early = setting.signal.demonstrations(torch.zeros(1, dtype=torch.long), torch.full((1,), 0.1))
+    held = early.unflatten(-1, (10, -1))[..., -humanoid.num_dofs :].abs().amax(-1)
+    assert held[0, 0] == 0.0
 
 
 @KINDS

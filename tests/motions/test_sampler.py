@@ -54,6 +54,21 @@ def test_times_are_even_over_each_clip(generator):
         torch.testing.assert_close(quarters, torch.full((4,), 0.25), atol=0.025, rtol=0)
 
 
+def test_a_lead_is_left_before_the_times_of_clips_that_do_not_loop(generator):
+    library = Clips([0.4, 0.3, 0.3], [4.0, 1.0, 4.0], loops=[False, False, True])
+    sampler = MotionSampler(library, generator)
+    state = generator.get_state()
+    plain_clips, plain = sampler.sample(20_000)
+    generator.set_state(state)
+    clips, times = sampler.sample(20_000, lead=2.0)
+    assert torch.equal(clips, plain_clips)
+    held, short, loop = (clips == clip for clip in range(3))
+    # u 4 s becomes 2 s + u (4 - 2) s; a clip of 1 s has no time with 2 s before it but its end.
+    torch.testing.assert_close(times[held], 2.0 + 0.5 * plain[held])
+    assert (times[short] == 1.0).all()
+    assert torch.equal(times[loop], plain[loop])
+
+
 def test_without_random_start_every_clip_begins_at_its_beginning(generator):
     sampler = MotionSampler(Clips([0.5, 0.5], [1.0, 4.0]), generator, random_start=False)
     clips, times = sampler.sample(50)

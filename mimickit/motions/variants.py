@@ -1,0 +1,148 @@
+"""More motion from a clip by rules that keep it a motion of its character: mirrored, and retimed.
+
+Characters face +x, and their left is +y: the plane that halves them is y = 0. A mirror image turns
+the sign of what points along y, of positions, and of what turns in that plane, of rotations:
+(x, y, z, w) becomes (-x, y, -z, w); left and right joints change places.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimickit.characters import Character, JointKind
+from mimickit.errors import CharacterError, ConfigError
+from mimickit.motions.clip import Clip, content_hash
+
+TOOL_VERSION = "1"
+# Slower than half or faster than double is another motion: gravity would be off by a factor of 4.
+SLOWEST, FASTEST = 0.5, 2.0
+PLACE_TOLERANCE = 0.03  # [m] SMPL's mean body is off by 2 cm; a sword is off by its length
+TURN_TOLERANCE = 0.05  # of a quaternion's or an axis's components, unitless
+
+# What marks a side in a name, standing alone or before an underscore: left_hip, L_Hip, FL_hip.
+_SIDES = {"left": "right", "l": "r", "fl": "fr", "rl": "rr"}
+_OTHER_SIDE = {**_SIDES, **{other: side for side, other in _SIDES.items()}}
+_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]+(?![A-Za-z])")
+_POSITION = np.array([1.0, -1.0, 1.0])
+_ROTATION = np.array([-1.0, 1.0, -1.0, 1.0])
+
+
+def other_side(name: str) -> str:
+    """The name of a body's or joint's counterpart: left_foot's is right_foot, head's is head."""
+
+    def swapped(match: re.Match[str]) -> str:
+        word: str = match.group()
+        other = _OTHER_SIDE.get(word.lower())
+        if other is None:
+            return word
+        if word.isupper():
+            return other.upper()
+        return other.capitalize() if word[0].isupper() else other
+
+    return _WORD.sub(swapped, name)
+
+
+def check_symmetric(character: Character) -> None:
+    """Refuse a character that is not its own mirror image.
+
+    Raises:
+        CharacterError: naming the body at fault: it has no counterpart, or one that sits elsewhere,
+            is turned otherwise, or has another joint.
+    """
+    names = character.body_names
+    for body, name in enumerate(names[1:], start=1):
+        other = other_side(name)
+        if other not in names:
+            raise _asymmetric(character, f"body '{name}' has no counterpart '{other}'")
+        mate = names.index(other)
+        parents = (names[character.parents[body]], names[character.parents[mate]])
+        if other_side(parents[0]) != parents[1]:
+            raise _asymmetric(character, f"'{name}' hangs on {parents[0]}, '{other}' on another")
+        place = np.abs(character.offsets[body] * _POSITION - character.offsets[mate]).max()
+        if place > PLACE_TOLERANCE:
+            raise _asymmetric(
+                character, f"'{other}' is {place:.3f} m from where '{name}' would be mirrored"
+            )
+        turned = abs(float((character.rotations[body] * _ROTATION) @ character.rotations[mate]))
+        if turned < 1.0 - TURN_TOLERANCE**2:
+            raise _asymmetric(character, f"'{name}' and '{other}' rest in other directions")
+        joint, twin = character.joints[body - 1], character.joints[mate - 1]
+        if joint.kind is not twin.kind or (
+            joint.name != name and other_side(joint.name) != twin.name
+        ):
+            raise _asymmetric(character, f"'{name}' and '{other}' have different joints")
+        if joint.kind is JointKind.HINGE:
+            # An axis is as good as its opposite: the angle's sign is the rotation's own.
+            along = abs(float((np.asarray(joint.axis) * _POSITION) @ np.asarray(twin.axis)))
+            if along < 1.0 - TURN_TOLERANCE**2:
+                raise _asymmetric(character, f"the hinges of '{name}' and '{other}' differ")
+
+
+def mirrored(clip: Clip, character: Character) -> Clip:
+    """The clip as a mirror beside the character shows it: what was left is right.
+
+    Mirroring twice gives the same bits again.
+
+    Raises:
+        CharacterError: see `check_symmetric`. MotionError: the clip is another character's.
+    """
+    clip.check_fits(character)
+    check_symmetric(character)
+    mates = [clip.joint_names.index(other_side(name)) for name in clip.joint_names]
+    return replace(
+        clip,
+        root_pos=clip.root_pos * _POSITION,
+        root_rot=clip.root_rot * _ROTATION,
+        joint_rot=clip.joint_rot[:, mates] * _ROTATION,
+        provenance=_provenance(clip, "mirrored left to right"),
+    )
+
+
+def retimed(clip: Clip, speed: float) -> Clip:
+    """The clip at `speed` times its own: the same poses at a rate `speed` times as high.
+
+    Feet that stand go on standing. What flies falls with speed^2 g, so jumps and runs bear a
+    tenth more or less, and steps without a flight a quarter.
+
+    Raises:
+        ConfigError: a speed beyond `SLOWEST` and `FASTEST`.
+    """
+    check_speed(speed, "speed")
+    provenance = _provenance(clip, f"plays at {speed:g} times its speed")
+    return replace(clip, fps=clip.fps * speed, provenance=provenance)
+
+
+def check_speed(speed: Any, where: str) -> float:
+    """A speed that a clip may be played at.
+
+    Raises:
+        ConfigError: naming the key `where` it stands.
+    """
+    number = isinstance(speed, (int, float)) and not isinstance(speed, bool)
+    if not number or not math.isfinite(speed) or not SLOWEST <= speed <= FASTEST:
+        raise ConfigError(f"{where} must be a number from {SLOWEST} to {FASTEST}, got {speed}")
+    return float(speed)
+
+
+def _provenance(clip: Clip, done: str) -> dict[str, str]:
+    """What a clip made from another says of itself: the origin stays, the hash is the other's."""
+    notes = [clip.provenance.get("notes", ""), done]
+    return {
+        **clip.provenance,
+        "tool": "mimickit.motions.variants",
+        "tool_version": TOOL_VERSION,
+        "source_hash": content_hash(clip),
+        "notes": "; ".join(note for note in notes if note),
+    }
+
+
+def _asymmetric(character: Character, reason: str) -> CharacterError:
+    return CharacterError(
+        f"character '{character.name}' is not its own mirror image, so its clips cannot be "
+        f"mirrored (mirror: true): {reason}"
+    )
