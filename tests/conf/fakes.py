@@ -24,6 +24,7 @@ class Train:
         max_samples,
         device,
         motion,
+        skills,
         resume,
         training,
         evaluation,
