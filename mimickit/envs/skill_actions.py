@@ -54,8 +54,11 @@ class SkillActions:
     def decode(
         self, action: Tensor, state: CharacterState, next_reference: Optional[CharacterState]
     ) -> Tensor:
-        obs = {"policy": self.observe(state), "latent": on_sphere(action)}
-        return self._actions.decode(self._policy.act_deterministic(obs), state, next_reference)
+        policy = self._policy
+        inputs = policy.normalize({"policy": self.observe(state), "latent": on_sphere(action)})
+        # Not act_deterministic: what it sets about precision would cut a compiled step in pieces.
+        mean = policy.distribution(policy.actor_input(inputs)).mean
+        return self._actions.decode(mean, state, next_reference)
 
     def observe(self, state: CharacterState) -> Tensor:
         """What the low level sees of the character, [N, ...]."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mimickit.algos.rollout import Rollout
@@ -18,7 +17,7 @@ from mimickit.errors import IncompatibleParts
 from mimickit.methods.gan import style_reward
 from mimickit.methods.part import Part, Sources
 from mimickit.models.normalizer import Normalizer
-from mimickit.models.precision import matmul_precision, run_network
+from mimickit.models.precision import run_network
 from mimickit.state import CharacterState
 
 SKILL_STYLE = "skill_style"  # the signal that skills bring along
@@ -59,11 +58,10 @@ class StyleSignal:
         self._normalizer = normalizer.to(device)
         self._reward_scale, self._precision = reward_scale, precision
 
-    @torch.no_grad()
     def observe(self, state: CharacterState) -> Tensor:
+        # Not within matmul_precision, which would cut a compiled step in pieces.
         windows = self._normalizer(self._window.observe(state))
-        with matmul_precision(self._precision, windows.device):
-            logit = run_network(self._network, windows, self._precision)
+        logit = run_network(self._network, windows, self._precision)
         return self._reward_scale * style_reward(logit)
 
     def reset(self, mask: Tensor, state: CharacterState) -> None:
