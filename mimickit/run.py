@@ -17,6 +17,7 @@ from mimickit.algos.algo import Algo
 from mimickit.characters import Character
 from mimickit.envs.conditions import Condition
 from mimickit.envs.env import Env
+from mimickit.envs.held_env import AnyEnv, HeldEnv
 from mimickit.envs.signals import Signal
 from mimickit.envs.task import lacking
 from mimickit.errors import (
@@ -31,7 +32,7 @@ from mimickit.evaluation.clip_windows import SIGNALS
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
 from mimickit.graphs import can_compile
-from mimickit.launch.building import make
+from mimickit.launch.building import is_first_rank, make
 from mimickit.launch.composing import plain
 from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
@@ -41,6 +42,7 @@ from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
 from mimickit.objects import SceneObjects, read_objects
+from mimickit.skills import RandomSkills, Skills, find_skills
 from mimickit.state import CharacterState
 from mimickit.tasks.starts import FALLS, fallen_states
 from mimickit.training import checkpoint as checkpoints
@@ -69,6 +71,7 @@ class Train:
         max_samples: int,
         device: str,
         motion: Any,
+        skills: Optional[str],
         resume: Optional[str],
         training: Node,
         evaluation: Node,
@@ -98,14 +101,17 @@ class Train:
         seeds = seeding.stream_seeds(seed)
         body: Character = make(character)
         self.method = build_method(config)
-        self.env = build_env(
+        self.skills = find_skills(config, self._folders_with_skills())
+        env = build_env(
             config,
             body,
             num_envs,
             seeds["task"],
-            signals=self.method.signals,
+            signals={**self.method.signals, **(self.skills.signals if self.skills else {})},
             conditions=self.method.conditions,
+            skills=self.skills,
         )
+        self.env = env if self.skills is None else HeldEnv(env)
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -119,10 +125,11 @@ class Train:
             policy=self.policy,
             generator=seeding.generator(seeds["minibatches"], self.env.device),
         )
-        if self.algo.steps * num_envs > max_samples:
+        if self.algo.steps * num_envs * self.env.control_steps > max_samples:
+            held = self.env.control_steps
             raise ConfigError(
                 f"max_samples={max_samples} is less than one iteration of num_envs={num_envs} x "
-                f"algo.steps={self.algo.steps}"
+                f"algo.steps={self.algo.steps}" + (f" x method.hold={held}" if held > 1 else "")
             )
         self.noise = seeding.generator(seeds["policy"], self.env.device)
         self.evaluator = build_evaluator(
@@ -131,6 +138,7 @@ class Train:
             evaluation["num_envs"],
             library=self.env.task.library,
             conditions=self.method.conditions,
+            skills=self.skills,
         )
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
@@ -149,6 +157,8 @@ class Train:
         Raises:
             KeyboardInterrupt: a signal ended it early; all is saved and how to go on is said.
         """
+        if self.skills is not None and is_first_rank():
+            self.skills.save(self.folder)
         trainer = self.trainer(self.folder)
         if self._resume_state is not None and self._resume_from is not None:
             trainer.load(self._resume_state, self._resume_from)
@@ -168,6 +178,7 @@ class Train:
             episodes,
             library=self.env.task.library,
             conditions=self.method.conditions,
+            skills=self.skills,
         )
         results = evaluator.run(self.policy)
         facts = self._report_facts(trainer.counters.samples)
@@ -203,6 +214,8 @@ class Train:
             parts = ", ".join(f"{label} {width}" for label, width in spec.parts)
             print(f"  observes {name} [{spec.size}]: {parts}")
         print(f"  acts [{self.env.action_size}] at {1 / self.env.dt:g} Hz; writes {self.folder}")
+        if self.skills is not None:
+            print(f"  skills of {self.skills.path}, {self.skills.origin}")
         if trainer.counters.samples:
             print(f"  goes on after {trainer.counters.samples:,} samples")
         elif self.resume not in (None, "auto"):
@@ -214,6 +227,22 @@ class Train:
         if self.resume == "auto" or Path(self.resume).is_dir():
             return self.checkpoints.newest()
         return Path(self.resume)
+
+    def _folders_with_skills(self) -> list[Path]:
+        """The run that this one goes on from: a copy of its skills lies there.
+
+        Raises:
+            ConfigError: other skills are asked for.
+        """
+        if self._resume_from is None or self._resume_state is None:
+            return []
+        before, skills = self._resume_state["config"].get("skills"), self.config["skills"]
+        if before != skills:
+            raise ConfigError(
+                f"skills={skills}: the run that {self._resume_from} is of goes on with the copy of "
+                f"{before} that it has: leave skills away"
+            )
+        return [self.folder, self._resume_from.parent.parent]
 
     def _check_needs(self) -> None:
         task, method = self.env.task, self.method
@@ -237,6 +266,7 @@ class Train:
         return {
             **({"method's parts": self.method.facts} if self.method.facts else {}),
             **({"number of rollouts kept": kept} if kept is not None else {}),
+            **({"skills": self.skills.fingerprint} if self.skills is not None else {}),
             "character": self.env.engine.character.name,
             "method": self.method.name,
             "clips": list(self.env.task.clip_names),
@@ -315,6 +345,7 @@ class LoadedRun:
         own = {"random_start": random_start, **(task_settings or {})}
         self.config["task"] = {**self.config["task"], **own}
         self.method = build_method(self.config)
+        self.skills = find_skills(self.config, [self.folder])
         try:
             self.evaluator = build_evaluator(
                 self.config,
@@ -323,6 +354,7 @@ class LoadedRun:
                 seed=seed,
                 signals={**(self.method.signals if with_method else {}), **(signals or {})},
                 conditions=self.method.conditions,
+                skills=self.skills,
             )
         except EngineError as error:
             if engine is not None:
@@ -358,6 +390,19 @@ class LoadedRun:
             self.method.connect(method_sources(self.method, self.env, self.policy, seed))
             self.method.load_state_dict(state["run"]["method"])
 
+    def random_skills(self) -> RandomSkills:
+        """Who drives the run's skills by random latents: the floor for what chooses them.
+
+        Raises:
+            RunError: the run uses no skills.
+        """
+        if self.skills is None:
+            raise RunError(
+                f"run {self.folder} is of method '{self.config['method']['name']}', which uses no "
+                "skills: policy=random_skills is for runs of method=ase_hlc"
+            )
+        return self.skills.random_policy(self.env)
+
 
 def build_method(config: Node) -> Method:
     """The method of a config with its parts, not yet connected to anything."""
@@ -365,7 +410,7 @@ def build_method(config: Node) -> Method:
     return make(config["method"], parts=parts)
 
 
-def method_sources(method: Method, env: Env, policy: Policy, seed: int) -> dict[str, Sources]:
+def method_sources(method: Method, env: AnyEnv, policy: Policy, seed: int) -> dict[str, Sources]:
     """What each part of a method draws on, with randomness of its own."""
     return {
         name: Sources(
@@ -400,6 +445,7 @@ def build_env(
     library: Optional[MotionLibrary] = None,
     signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
     conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
+    skills: Optional[Skills] = None,
     **task_settings: Any,
 ) -> Env:
     """Engine, clips, task and actions of a config.
@@ -409,6 +455,7 @@ def build_env(
         library: the clips, where another environment of this config has them on its device.
         signals: what a method wants observed; see `Method.signals`.
         conditions: what it adds to what is acted on; see `Method.conditions`.
+        skills: what actions choose among, each for `method.hold` control steps.
         task_settings: override keys of the task's node.
     """
     entries = [] if library is not None else resolve_motions(config["motion"], character)
@@ -444,6 +491,8 @@ def build_env(
         control_mode=engine.control_mode,
         device=engine.device,
     )
+    if skills is not None:
+        actions = skills.actions(character, actions, engine.device)
     made = {
         name: factory(character=character, task=task, control_dt=engine.control_dt)
         for name, factory in (signals or {}).items()
@@ -457,7 +506,8 @@ def build_env(
         )
         for name, factory in (conditions or {}).items()
     }
-    return Env(engine, task, actions, made, added)
+    hold = 1 if skills is None else config["method"]["hold"]
+    return Env(engine, task, actions, made, added, hold)
 
 
 def _falls(engine_node: Node, character: Character, seed: int) -> CharacterState:
@@ -466,7 +516,7 @@ def _falls(engine_node: Node, character: Character, seed: int) -> CharacterState
     return fallen_states(engine, seeding.generator(seed, engine.device))
 
 
-def build_policy(config: Node, env: Env) -> Policy:
+def build_policy(config: Node, env: AnyEnv) -> Policy:
     """The networks of a config, untrained, on the environment's device."""
     policy: Policy = make(config["model"], groups=env.groups, action_size=env.action_size)
     return policy.to(env.device)
@@ -482,6 +532,7 @@ def build_evaluator(
     library: Optional[MotionLibrary] = None,
     signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
     conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
+    skills: Optional[Skills] = None,
 ) -> Evaluator:
     """Judges policies on its own environments, with pose termination off.
 
@@ -489,7 +540,7 @@ def build_evaluator(
         episodes: how many per evaluation.
         num_envs: side by side; as many as episodes unless given.
         seed: of start times; the config's unless given.
-        library, signals, conditions: see `build_env`.
+        library, signals, conditions, skills: see `build_env`.
     """
     start: int = config["evaluation"]["seed"] if seed is None else seed
     judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
@@ -504,6 +555,7 @@ def build_evaluator(
         library,
         signals=signals,
         conditions=conditions,
+        skills=skills,
         **judged,
     )
     return Evaluator(env, env.task.generator, start, episodes)

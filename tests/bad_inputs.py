@@ -381,6 +381,21 @@ SETTINGS = {
         None,
         "part 'skill' of method 'ase' wants signal 'window'",
     ),
+    "no skills": ("method=ase_hlc", None, "given none", "skills=<run folder or checkpoint"),
+    "mistyped skills": ("method=ase_hlc skills=rnu", run(), "skills=rnu", "Closest: run"),
+    "skills without latents": (
+        "method=ase_hlc skills=run",
+        run(),
+        "skills=run: a run of method 'deepmimic'",
+        "no 'latent'",
+    ),
+    "skills that nobody uses": (
+        "method=amp skills=run",
+        run(),
+        "skills=run: method 'amp' moves the joints itself",
+        "method=ase_hlc",
+    ),
+    "hold": ("method=ase_hlc method.hold=0", None, "method.hold", "at least 1, got 0"),
     "share of starts": (
         "method=ase task.default_pose_share=2",
         None,
@@ -553,6 +568,16 @@ EVALUATIONS = {
         "run=run episodes=0",
         run(),
         "episodes must be a whole number of at least 1, got 0",
+    ),
+    "mistyped policy": (
+        "run=run policy=random_skill",
+        run(),
+        "policy=random_skill: choose one of trained, random_skills",
+    ),
+    "random skills of none": (
+        "run=run policy=random_skills",
+        run(),
+        "of method 'deepmimic', which uses no skills",
     ),
     "negative seed": (
         "run=run seed=-1",

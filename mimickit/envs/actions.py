@@ -33,10 +33,13 @@ class Actions(Protocol):
     size: int
     needs: frozenset[str]
 
-    def decode(self, action: Tensor, next_reference: Optional[CharacterState]) -> Tensor:
+    def decode(
+        self, action: Tensor, state: CharacterState, next_reference: Optional[CharacterState]
+    ) -> Tensor:
         """The engine's command [N, D] for actions [N, size] of unit half range.
 
         Args:
+            state: the characters now.
             next_reference: the reference one control step ahead, for tasks that have one.
         """
         ...
@@ -58,7 +61,9 @@ class AbsoluteActions:
         self.low = torch.tensor(low, dtype=torch.float32, device=device)
         self.high = torch.tensor(high, dtype=torch.float32, device=device)
 
-    def decode(self, action: Tensor, next_reference: Optional[CharacterState]) -> Tensor:
+    def decode(
+        self, action: Tensor, state: CharacterState, next_reference: Optional[CharacterState]
+    ) -> Tensor:
         middle, half = 0.5 * (self.high + self.low), 0.5 * (self.high - self.low)
         command = torch.addcmul(middle, half, action)
         return torch.minimum(torch.maximum(command, self.low), self.high)
@@ -127,7 +132,9 @@ class ReferenceActions:
         self._hinge_dof = torch.tensor([j.dofs.start for j in hinges], dtype=torch.long).to(device)
         self._hinge_axis = torch.tensor([j.axis for j in hinges]).reshape(-1, 3).to(device)
 
-    def decode(self, action: Tensor, next_reference: Optional[CharacterState]) -> Tensor:
+    def decode(
+        self, action: Tensor, state: CharacterState, next_reference: Optional[CharacterState]
+    ) -> Tensor:
         assert next_reference is not None, "the environment checks `needs`"
         correction = action.clamp(-1.0, 1.0) * self._reach
         correction = torch.addcmul(correction, self._lag, next_reference.dof_vel)

@@ -29,12 +29,18 @@ from mimickit.state import CharacterState, Step
 class Env:
     """N environments side by side.
 
+    Args:
+        hold: for how many control steps an action is kept, from an episode's first step on. Actions
+            that come in between are ignored, so that policies may be asked at every step all the
+            same. Episodes last whole holds, unless they fail or succeed.
+
     Attributes:
         groups: observation groups by name: the task's and the conditions.
         signals: what methods look at, by name.
         conditions: what methods add to what is acted on, by the name of the group.
         action_size: width of an action.
         dt: seconds per step.
+        control_steps: in one step; see `HeldEnv`.
         episode_steps: [N] steps since the last reset.
         divergences: how many times an engine's world blew up, [] int64.
     """
@@ -46,6 +52,7 @@ class Env:
         actions: Actions,
         signals: Optional[Mapping[str, Signal]] = None,
         conditions: Optional[Mapping[str, Condition]] = None,
+        hold: int = 1,
     ) -> None:
         missing = lacking(actions.needs, task)
         if missing:
@@ -60,6 +67,7 @@ class Env:
         self.num_envs = engine.num_envs
         self.device = engine.device
         self.dt = engine.control_dt
+        self.control_steps = 1
         for name in self.conditions:
             if name in task.groups:
                 raise IncompatibleParts(
@@ -70,12 +78,15 @@ class Env:
         self.groups: dict[str, GroupSpec] = {**task.groups, **added}
         self.action_size = actions.size
         length = task.episode_length_s
-        self.max_steps = round(length / self.dt) if math.isfinite(length) else 0
+        steps = round(length / self.dt) if math.isfinite(length) else 0
+        self.hold = hold
+        self.max_steps = -(-steps // hold) * hold
         if self.max_steps < 1:
             raise ConfigError(
                 f"task.episode_length_s={length} must be finite, and no shorter than one control "
                 f"step of {self.dt:.4f} s"
             )
+        self._held = torch.zeros(self.num_envs, actions.size, device=self.device)
         self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.divergences = torch.zeros((), dtype=torch.long, device=self.device)
         self.reset_all()
@@ -134,7 +145,11 @@ class Env:
             self.engine.write_objects(chosen, placement.state)
 
     def _decode(self, action: Tensor) -> Tensor:
-        return self.actions.decode(action, self.task.next_reference)
+        if self.hold > 1:
+            begins = (self.episode_steps % self.hold == 0).unsqueeze(-1)
+            self._held.copy_(torch.where(begins, action, self._held))
+            action = self._held
+        return self.actions.decode(action, self.engine.state, self.task.next_reference)
 
     def _judge(self) -> Step:
         """What came of a step: rewards, signals, and how episodes stand."""
@@ -177,6 +192,7 @@ class Env:
             "task": self.task.state_dict(),
             "signals": {name: signal.state_dict() for name, signal in self.signals.items()},
             "conditions": {name: c.state_dict() for name, c in self.conditions.items()},
+            "held": self._held.clone() if self.hold > 1 else None,
             "episode_steps": self.episode_steps.clone(),
             "divergences": self.divergences.clone(),
         }
@@ -189,5 +205,7 @@ class Env:
             signal.load_state_dict(state["signals"][name])
         for name, condition in self.conditions.items():
             condition.load_state_dict(state["conditions"][name])
+        if self.hold > 1:
+            self._held.copy_(state["held"])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])

@@ -42,7 +42,7 @@ def open_loop_distances(
         env.engine.write(everyone, state.map(partial(Tensor.to, device=device)))
     for _ in range(steps):
         actions = 0.1 * torch.randn(first.num_envs, first.action_size, generator=noise)
-        command = first.actions.decode(actions, first.task.next_reference)
+        command = first.actions.decode(actions, first.state, first.task.next_reference)
         for env in (first, *(env for env, _ in others)):
             env.engine.command(command.to(env.device))
             env.engine.step()

@@ -69,6 +69,7 @@ class RunSchema:
     max_samples: Union[int, float] = 1
     device: str = "auto"
     motion: Any = None
+    skills: Optional[str] = None
     resume: Optional[str] = None
 
 

@@ -6,6 +6,7 @@ from mimickit.methods.encoder import SkillEncoder
 from mimickit.methods.lipschitz import Lipschitz
 from mimickit.methods.method import Method
 from mimickit.methods.part import Part, Sources
+from mimickit.methods.skill_style import SkillStyle
 
 __all__ = [
     "Diversity",
@@ -14,6 +15,7 @@ __all__ = [
     "PairDiscriminator",
     "Part",
     "SkillEncoder",
+    "SkillStyle",
     "Sources",
     "StyleDiscriminator",
 ]

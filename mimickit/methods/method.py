@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -27,9 +27,19 @@ class Method:
         name: short name, e.g. for run folders.
         reward: weight per part, and of the sum of the task's terms under "task".
         parts: the parts by name; DeepMimic has none.
+        hold: for methods whose actions are skills (see `mimickit.skills`): control steps that each
+            is kept. None for methods that move the joints themselves.
     """
 
-    def __init__(self, name: str, reward: Mapping[str, float], parts: Mapping[str, Part]) -> None:
+    def __init__(
+        self,
+        name: str,
+        reward: Mapping[str, float],
+        parts: Mapping[str, Part],
+        hold: Optional[int] = None,
+    ) -> None:
+        if hold is not None and hold < 1:
+            raise ConfigError(f"method.hold must be null or at least 1, got {hold}")
         for key in reward:
             if key != TASK and key not in parts:
                 raise ConfigError(
@@ -41,6 +51,7 @@ class Method:
             if not isinstance(weight, (int, float)) or not math.isfinite(weight):
                 raise ConfigError(f"method.reward.{key} must be a finite number, got {weight}")
         self.name = name
+        self.hold = hold
         self.weights = dict(reward)
         self.parts = dict(parts)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mimickit.algos.rollout import Rollout
-from mimickit.envs.env import Env
+from mimickit.envs.held_env import AnyEnv
 from mimickit.graphs import Graphed
 from mimickit.models.policy import Policy
 from mimickit.state import Done
@@ -21,7 +21,9 @@ class Collector:
         noise: generator of the exploration noise.
     """
 
-    def __init__(self, env: Env, policy: Policy, rollout: Rollout, noise: torch.Generator) -> None:
+    def __init__(
+        self, env: AnyEnv, policy: Policy, rollout: Rollout, noise: torch.Generator
+    ) -> None:
         self.env = env
         self.policy = policy
         self.rollout = rollout

@@ -63,7 +63,7 @@ def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         found = {"env + policy": rollout(drawn), "env": rollout(lambda _: next(draws))}
-        command = env.actions.decode(next(draws), env.task.next_reference)
+        command = env.actions.decode(next(draws), env.state, env.task.next_reference)
         engine.command(command)
         before = engine.state_dict()
         engine_seconds, repeats = 0.0, max(1, 1024 // num_envs)
@@ -128,7 +128,7 @@ def cuda_stages(trainer: Trainer) -> Stages:
             "env + policy": seconds_of(trainer.collector.collect, 1) / steps,
             "env": seconds_of(graphed, steps),
         }
-        command = env.actions.decode(actions, env.task.next_reference)
+        command = env.actions.decode(actions, engine.state, env.task.next_reference)
         engine.command(command)
         before = engine.state_dict()
         found["engine"] = seconds_of(step_engine, HORIZON)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mimickit.algos.algo import Algo
 from mimickit.algos.rollout import Rollout
-from mimickit.envs.env import Env
+from mimickit.envs.held_env import AnyEnv
 from mimickit.errors import RunError
 from mimickit.evaluation.background import BackgroundEvaluation
 from mimickit.evaluation.clips import clip_metrics
@@ -82,7 +82,7 @@ class Trainer:
         facts: sizes and names that a checkpoint must share with the run that loads it.
     """
 
-    env: Env
+    env: AnyEnv
     policy: Policy
     algo: Algo
     method: Method
@@ -100,6 +100,7 @@ class Trainer:
         self.rollout = Rollout(
             self.algo.steps, env.num_envs, env.groups, env.action_size, env.device, env.max_steps
         )
+        self._samples = self.rollout.samples * env.control_steps  # per iteration
         self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device)
         self.collector = Collector(env, self.policy, self.rollout, self.noise)
         self._learn: Callable[[], tuple[Metrics, Metrics]] = self._learn_once
@@ -139,12 +140,10 @@ class Trainer:
                 counters.wall_s, last_row = counters.wall_s + now - last_row, now
                 metrics.update({f"time/{name}_s": value for name, value in seconds.items()})
                 busy = seconds["simulate"] + seconds["learn"]
-                metrics["time/samples_per_s"] = self.rollout.samples / busy
+                metrics["time/samples_per_s"] = self._samples / busy
                 metrics["time/wall_s"] = counters.wall_s
                 self.logger.log(metrics, counters.samples)
-                bar.update(
-                    counters.samples, self.rollout.samples / busy, seconds, _headline(metrics)
-                )
+                bar.update(counters.samples, self._samples / busy, seconds, _headline(metrics))
                 if "eval/samples" in metrics:
                     bar.say(f"{metrics['eval/samples']:>13,.0f} samples  {_headline(metrics)}")
                 if time.monotonic() - last_checkpoint >= self.settings.checkpoint_every_s:
@@ -177,7 +176,7 @@ class Trainer:
 
     def iterate(self, watch: Stopwatch) -> dict[str, float]:
         """One iteration: T steps of all envs, then one update of everything that learns."""
-        counters, rollout = self.counters, self.rollout
+        counters = self.counters
         progress = min(1.0, counters.samples / self.settings.max_samples)
         self.policy.set_progress(progress)
         self.algo.set_progress(progress)
@@ -188,7 +187,7 @@ class Trainer:
         with watch.phase("learn"):
             learned, episodes = self._learn()
             metrics = _to_floats({**learned, **episodes, **self._checks()})
-            counters.samples += rollout.samples
+            counters.samples += self._samples
             counters.iterations += 1
         self._check_finite({name: metrics[name] for name in learned}, metrics.pop("weights"))
         metrics["train/iterations"] = counters.iterations
@@ -219,7 +218,7 @@ class Trainer:
     def _evaluation_is_due(self) -> bool:
         """Whether the last iteration reached or crossed a multiple of the period."""
         period, now = self.settings.evaluate_every, self.counters.samples
-        return now // period > (now - self.rollout.samples) // period
+        return now // period > (now - self._samples) // period
 
     def _evaluate(self, watch: Stopwatch, last: bool) -> dict[str, float]:
         """What there is to log of evaluations after an iteration.

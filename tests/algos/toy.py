@@ -20,6 +20,7 @@ class PointEnv:
 
     dt = 0.1
     max_steps = 8
+    control_steps = 1
     action_size = 2
 
     def __init__(self, num_envs, seed=0):

@@ -25,6 +25,7 @@ class Train:
         max_samples,
         device,
         motion,
+        skills,
         resume,
         training,
         evaluation,

@@ -84,12 +84,12 @@ def make_task(character, motion="walk", num=4, seed=0, **changes):
     return Imitate(character, library, num, DT, generator, **{**settings, **changes})
 
 
-def make_env(character, motion="walk", num=4, seed=0, actions=None, mode="pos", **changes):
+def make_env(character, motion="walk", num=4, seed=0, actions=None, mode="pos", hold=1, **changes):
     from mimickit.engines.mujoco import MujocoEngine
 
     engine = MujocoEngine(character, num, control_mode=mode, threads=1)
     task = make_task(character, motion, num, seed, **changes)
-    return Env(engine, task, actions or AbsoluteActions(character, mode))
+    return Env(engine, task, actions or AbsoluteActions(character, mode), hold=hold)
 
 
 def same_bits(a, b, rows=slice(None)):

@@ -65,7 +65,7 @@ def test_absolute_actions_span_the_bounds_and_no_more(humanoid):
     assert (actions.size, actions.needs) == (28, frozenset())
 
     def decode(value):
-        return actions.decode(torch.full((2, 28), value), None)[1]
+        return actions.decode(torch.full((2, 28), value), random_state(humanoid, 2), None)[1]
 
     torch.testing.assert_close(decode(0.0), 0.5 * (low + high))
     assert decode(0.0)[9].item() == pytest.approx(1.39625, abs=1e-4)  # elbows half bent
@@ -79,7 +79,7 @@ def test_absolute_actions_span_the_bounds_and_no_more(humanoid):
 def test_a_nan_action_stays_nan_for_the_engine_to_tell(humanoid):
     reference = random_state(humanoid, 1)
     for actions in (AbsoluteActions(humanoid, "pos"), ReferenceActions(humanoid, "pos")):
-        assert actions.decode(torch.full((1, 28), float("nan")), reference).isnan().any()
+        assert actions.decode(torch.full((1, 28), float("nan")), reference, reference).isnan().any()
 
 
 def plain(humanoid, scale=0.3):
@@ -89,7 +89,7 @@ def plain(humanoid, scale=0.3):
 def test_no_action_asks_for_the_reference(humanoid):
     actions, reference = plain(humanoid), random_state(humanoid, 8)
     assert actions.needs == {"reference", "visible_reference"}
-    command = actions.decode(torch.zeros(8, 28), reference)
+    command = actions.decode(torch.zeros(8, 28), reference, reference)
     asked = Kinematics(humanoid).dof_to_rot(command)
     assert quat_angle(asked, reference.joint_rot).max() < 1e-5
 
@@ -106,7 +106,7 @@ def test_reference_actions_turn_the_reference_in_its_own_frame(humanoid):
     reference = replace(random_state(humanoid, 1), joint_rot=kinematics.dof_to_rot(dofs))
     action = torch.zeros(1, 28)
     action[0, 1] = 0.5
-    asked = kinematics.dof_to_rot(plain(humanoid).decode(action, reference))[0, 0]
+    asked = kinematics.dof_to_rot(plain(humanoid).decode(action, reference, reference))[0, 0]
     a = 0.25 * 0.3 * 1.88496
     s = math.sqrt(0.5)
     expected = [s * math.cos(a), s * math.sin(a), s * math.sin(a), s * math.cos(a)]
@@ -121,7 +121,7 @@ def test_a_hinge_is_corrected_by_an_angle(humanoid):
     reference = replace(random_state(humanoid, 1), joint_rot=kinematics.dof_to_rot(dofs))
     action = torch.zeros(1, 28)
     action[0, 17] = 0.5
-    command = plain(humanoid).decode(action, reference)
+    command = plain(humanoid).decode(action, reference, reference)
     assert command[0, 17].item() == pytest.approx(0.79321, abs=1e-4)
 
 
@@ -136,7 +136,7 @@ def test_a_hinge_target_does_not_wrap_around(humanoid, knee, action, speed):
         joint_rot=kinematics.dof_to_rot(dofs),
         dof_vel=torch.full((1, 28), speed),
     )
-    command = ReferenceActions(humanoid, "pos").decode(actions, reference)
+    command = ReferenceActions(humanoid, "pos").decode(actions, reference, reference)
     expected = knee + action * 0.3 * 1.95475 + 0.1 * speed  # kd / kp = 50 / 500
     assert command[0, 17].item() == pytest.approx(expected, abs=1e-3)
 
@@ -144,14 +144,14 @@ def test_a_hinge_target_does_not_wrap_around(humanoid, knee, action, speed):
 def test_actions_beyond_one_ask_for_no_more(humanoid):
     reference = random_state(humanoid, 4)
     for actions in (plain(humanoid), ReferenceActions(humanoid, "pos")):
-        one = actions.decode(torch.ones(4, 28), reference)
-        assert torch.equal(actions.decode(torch.full((4, 28), 50.0), reference), one)
+        one = actions.decode(torch.ones(4, 28), reference, reference)
+        assert torch.equal(actions.decode(torch.full((4, 28), 50.0), reference, reference), one)
 
 
 def test_compensation_makes_up_for_what_damping_costs(humanoid):
     """kp log(q^-1 target) = kd w when the joint is at the reference: no net torque on it."""
     reference = random_state(humanoid, 8)
-    command = ReferenceActions(humanoid, "pos").decode(torch.zeros(8, 28), reference)
+    command = ReferenceActions(humanoid, "pos").decode(torch.zeros(8, 28), reference, reference)
     asked = Kinematics(humanoid).dof_to_rot(command)
     lead = Kinematics(humanoid).dof_velocity(reference.joint_rot, asked, 1.0)
     torch.testing.assert_close(lead, 0.1 * reference.dof_vel, atol=2e-4, rtol=0)
@@ -162,7 +162,7 @@ def test_corrections_are_a_share_of_the_half_range(humanoid):
     reference = random_state(humanoid, 1)
     action = torch.zeros(1, 28)
     action[0, 4] = -1.0
-    command = plain(humanoid, scale=0.2).decode(action, reference)
+    command = plain(humanoid, scale=0.2).decode(action, reference, reference)
     asked = Kinematics(humanoid).dof_to_rot(command)
     angles = quat_angle(asked, reference.joint_rot)[0]
     assert angles[1].item() == pytest.approx(0.2 * 1.25664, abs=1e-4)
@@ -183,7 +183,7 @@ def test_an_action_of_one_asks_a_motor_for_its_limit(g1, effort_scale):
     reference.dof_vel.zero_()
     angles = Kinematics(g1).rot_to_dof(reference.joint_rot)
     for sign in (1.0, -1.0):
-        error = actions.decode(torch.full((4, 29), sign), reference) - angles
+        error = actions.decode(torch.full((4, 29), sign), reference, reference) - angles
         for joint in g1.movable_joints:
             torque = joint.kp * error[:, joint.dofs]
             expected = torch.full_like(torque, sign * effort_scale * joint.torque_limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mimickit.envs.actions import ReferenceActions
+from mimickit.envs.actions import AbsoluteActions, ReferenceActions
 from mimickit.envs.env import Env
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.state import Done
@@ -88,9 +88,9 @@ def test_reference_actions_get_the_reference_of_the_state_to_come(humanoid):
     asked = []
 
     class Recorder(ReferenceActions):
-        def decode(self, action, next_reference):
+        def decode(self, action, state, next_reference):
             asked.append(next_reference.clone())
-            return super().decode(action, next_reference)
+            return super().decode(action, state, next_reference)
 
     env = make_env(humanoid, num=3, actions=Recorder(humanoid, "pos"))
     env.step(torch.zeros(3, 28))
@@ -258,3 +258,35 @@ def test_an_action_space_that_needs_a_reference_is_refused_without_one(humanoid)
 def test_an_episode_has_a_length(humanoid, length):
     with pytest.raises(ConfigError, match=rf"task.episode_length_s.*{length}"):
         make_env(humanoid, num=1, episode_length_s=length)
+
+
+def test_an_action_is_held_from_the_first_step_of_each_episode_on(humanoid):
+    asked = []
+
+    class Recorder(AbsoluteActions):
+        def decode(self, action, state, next_reference):
+            asked.append(action[:, 0].tolist())
+            return super().decode(action, state, next_reference)
+
+    env = make_env(humanoid, num=2, actions=Recorder(humanoid, "pos"), hold=3, **LENIENT)
+    for step in range(6):
+        env.step(torch.full((2, 28), 0.1 * step))
+        if step == 3:  # the second begins anew, and takes the next action that comes
+            env.reset(torch.tensor([False, True]))
+    expected = [[0.0, 0.0]] * 3 + [[0.3, 0.3], [0.3, 0.4], [0.3, 0.4]]
+    assert torch.tensor(asked) == pytest.approx(torch.tensor(expected))
+
+
+def test_episodes_last_whole_holds(humanoid):
+    assert make_env(humanoid, num=1, hold=7).max_steps == 301  # of 300 steps, 43 * 7
+    assert make_env(humanoid, num=1, hold=5).max_steps == 300
+
+
+def test_it_goes_on_in_the_middle_of_a_hold(humanoid):
+    first, second = (make_env(humanoid, num=2, seed=seed, hold=3, **LENIENT) for seed in (1, 2))
+    first.step(torch.full((2, 28), 0.5))
+    second.load_state_dict(first.state_dict())
+    for _ in range(4):
+        for env in (first, second):
+            env.step(torch.zeros(2, 28))
+        assert same_bits(first.state, second.state)

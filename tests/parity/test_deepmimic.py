@@ -18,6 +18,7 @@ from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
 from mimickit.specs import GroupSpec
+from mimickit.state import CharacterState
 from mimickit.tasks import Imitate
 
 EXPECTED = yaml.safe_load(Path(__file__).with_name("deepmimic.yaml").read_text())
@@ -117,7 +118,8 @@ def test_an_untrained_policy_asks_for_straight_balls_and_half_bent_hinges(config
     # MimicKit: zero exp maps, and elbows and knees in the middle of their range, 1.396 rad.
     character: Character = make(config["character"])
     actions = make(config["action"], character=character, control_mode="pos", device=None)
-    command = actions.decode(torch.zeros(1, 28), None)[0]
+    state = CharacterState.zeros(1, character.num_bodies, 28)
+    command = actions.decode(torch.zeros(1, 28), state, None)[0]
     for joint in character.movable_joints:
         middle = sum(EXPECTED["action_bounds"][joint.name]) / 2
         assert command[joint.dofs].abs().max().item() == pytest.approx(abs(middle), abs=1e-4)

@@ -9,7 +9,7 @@ import yaml
 
 from mimickit.geometry.quaternion import quat_from_heading
 from mimickit.state import CharacterState
-from mimickit.tasks.goals import Location, Steering
+from mimickit.tasks.goals import Location, Reach, Steering
 from tests.conftest import ROOT
 
 
@@ -27,17 +27,22 @@ def steering(**changes):
     return partial(Steering, **{**settings("steering"), **changes})
 
 
+def reach(**changes):
+    return partial(Reach, **{**settings("reach"), **changes})
+
+
 GOALS = {
     "location": location(),
+    "reach": reach(),
     "steering": steering(),
     "separate facing": steering(separate_facing=True),
 }
 
 
-def made(goal, num=1, control_dt=0.5, seed=0):
+def made(goal, num=1, control_dt=0.5, seed=0, character=None):
     """A goal for N envs, as a task makes it."""
     return goal(
-        character=None,
+        character=character,
         num_envs=num,
         control_dt=control_dt,
         generator=torch.Generator().manual_seed(seed),

@@ -195,7 +195,7 @@ def test_a_goal_draws_as_much_whoever_ends(humanoid, goal):
 
 @pytest.mark.parametrize("goal", GOALS.values(), ids=list(GOALS))
 def test_a_goal_never_waits_for_the_device(humanoid, goal):
-    one = made(goal, 4)
+    one = made(goal, 4, character=humanoid)
     state = random_state(humanoid, 4)
     with no_sync():
         one.reset(everyone(4), state)
@@ -214,7 +214,7 @@ def test_a_goal_never_waits_for_the_device(humanoid, goal):
 def test_the_world_may_be_turned_and_moved(humanoid, goal, angle, x, y):
     """With the goal in it, nothing that is seen or rewarded changes."""
     turn, shift = quat_from_heading(torch.tensor(angle)), torch.tensor([x, y, 0.0])
-    here, there = made(goal, 4), made(goal, 4)
+    here, there = (made(goal, 4, character=humanoid) for _ in range(2))
     start, state = random_state(humanoid, 4), random_state(humanoid, 4, seed=1)
     state.root_pos.copy_(start.root_pos + 0.02)
     elsewhere = moved(state, turn, shift)
@@ -236,6 +236,9 @@ def turn_goal(changed, original, turn, shift):
     rotation = torch.stack([torch.stack([cosine, sine]), torch.stack([-sine, cosine])])
     if target.shape[-1] == 2:
         changed.buffers["target"].copy_(target @ rotation + shift[:2])
+    elif target.shape[-1] == 3:
+        place = target[:, :2] @ rotation
+        changed.buffers["target"].copy_(torch.cat([place, target[:, 2:]], dim=-1) + shift)
     else:
         changed.buffers["target"].copy_(
             torch.cat([target[:, :2] @ rotation, target[:, 2:3], target[:, 3:] @ rotation], dim=-1)

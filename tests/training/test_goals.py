@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine("mujoco")
 FIGURES = {
     "location": {"goal_distance_m", "goal_reached_share"},
     "tracked_location": {"goal_distance_m", "goal_reached_share"},
+    "reach": {"goal_distance_m", "goal_reached_share"},
     "steering": {"goal_velocity_error_m_s", "goal_facing_error_rad"},
     "strike": {"goal_distance_m", "goal_felled_share"},
     "dodgeball": {"goal_ball_distance_m", "goal_hit_share"},
@@ -26,11 +27,12 @@ TERMS = {
         "goal_position", "goal_velocity", "goal_facing",
         "pose", "velocity", "root_pose", "root_velocity", "key_position",
     },
+    "reach": {"goal_position"},
     "steering": {"goal_velocity", "goal_facing"},
     "strike": {"goal_tilt", "goal_velocity"},
     "dodgeball": {"goal_distance", "goal_stillness"},
 }  # fmt: skip
-GOALS = ("location", "steering", "strike", "dodgeball")
+GOALS = ("location", "reach", "steering", "strike", "dodgeball")
 PAIRS = [(m, t) for m in ("amp", "add", "deepmimic") for t in GOALS]
 COMMON = {"return", "episode_length_s", "success_rate", "episodes"}
 

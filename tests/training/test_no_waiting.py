@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,16 +14,22 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.actions import AbsoluteActions, ReferenceActions
 from mimickit.envs.conditions import Latents
 from mimickit.envs.env import Env
+from mimickit.envs.held_env import HeldEnv
 from mimickit.envs.signals import Difference, Window
+from mimickit.envs.skill_actions import SkillActions
 from mimickit.evaluation.evaluator import Evaluator
+from mimickit.methods.skill_style import StyleSignal
+from mimickit.models.mlp import mlp
+from mimickit.models.normalizer import Normalizer
 from mimickit.models.policy import Policy
+from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState
 from mimickit.training.checkpoint import BEST, read
 from mimickit.training.collector import Collector
 from mimickit.training.progress import Stopwatch
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
-from tests.tasks.goals import GOALS
+from tests.tasks.goals import GOALS, location
 from tests.tasks.scenes import KINDS, scene, specs
 from tests.training.runs import TINY, last_policy, metrics
 
@@ -152,6 +159,53 @@ def test_a_control_step_of_an_evaluation_never_waits(env):
     assert evaluator.results()["overall"]["episodes"] == 2 * NUM_ENVS
 
 
+@pytest.fixture
+def held(humanoid):
+    """An environment whose actions are skills, held for three steps and judged at each."""
+    task = make_task(humanoid, num=NUM_ENVS, global_frame=False, target_steps=[], goal=location())
+    joints = AbsoluteActions(humanoid, "pos")
+    groups = {"policy": GroupSpec(140), "latent": GroupSpec(8, scale=1.0)}
+    actions = SkillActions(
+        humanoid,
+        small_policy(SimpleNamespace(groups=groups, action_size=joints.size, device="cpu")),
+        joints,
+        latent_size=8,
+        global_frame=False,
+        root_height=True,
+    )
+    width = Window(humanoid, task, DT, frames=3, global_frame=False).size
+    style = StyleSignal(
+        humanoid,
+        task,
+        DT,
+        frames=3,
+        global_frame=False,
+        network=mlp(width, [8], 1),
+        normalizer=Normalizer(width, 1e8),
+        reward_scale=2.0,
+        precision="fp32",
+    )
+    engine = Statues(humanoid, NUM_ENVS, scene((), NUM_ENVS).state)
+    return CudaEnv(engine, task, actions, {"skill_style": style}, hold=3)
+
+
+def test_a_hold_of_skills_never_waits(held):
+    env = HeldEnv(held)
+    rollout = Rollout(STEPS, NUM_ENVS, env.groups, env.action_size, env.device, env.max_steps)
+    collector = Collector(env, small_policy(env), rollout, torch.Generator())
+    with torch.no_grad():
+        collector._captured_step()
+        with no_sync():
+            for _ in range(STEPS - 1):
+                collector._captured_step()
+    assert (rollout.signals["skill_style"] > 0).all()
+    evaluator = Evaluator(held, held.generator, seed=1, episodes=NUM_ENVS)
+    evaluator.begin(small_policy(held))
+    with no_sync():
+        for _ in range(10):
+            evaluator.advance()
+
+
 # ---------------------------------------------------------------------------------- CUDA
 
 ON_CUDA = (
@@ -201,6 +255,24 @@ def test_collecting_and_learning_on_cuda_never_wait(captured):
         captured.collector.collect()
         learned, episodes = captured._learn()
     assert all(value.is_cuda for value in (*learned.values(), *episodes.values()))
+
+
+@pytest.mark.gpu
+@pytest.mark.engine("mujoco_warp")
+def test_choosing_skills_on_cuda_never_waits_and_leaves_them_as_they_are(tmp_path):
+    cuda_run(tmp_path / "low", "method=ase", iterations=2).start()
+    options = ("method=ase_hlc", f"skills={tmp_path / 'low'}")
+    trainer = cuda_run(tmp_path / "high", *options, iterations=30).trainer(tmp_path / "high")
+    frozen = trainer.env.actions._policy
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
+    for _ in range(3):
+        trainer.iterate(Stopwatch())
+    with sync_debug_mode("error"):
+        trainer.collector.collect()
+        learned, _ = trainer._learn()
+    assert bool(torch.stack([value.isfinite() for value in learned.values()]).all())
+    assert all(torch.equal(frozen.state_dict()[name], value) for name, value in before.items())
+    assert trainer.evaluator.run(trainer.policy)["overall"]["episodes"] == 16
 
 
 @pytest.mark.gpu
