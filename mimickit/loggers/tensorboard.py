@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mimickit.errors import RunError
 from mimickit.loggers.logger import Logger, clip_table, final_figures, numbers, prepare_folder
 
@@ -71,6 +69,7 @@ class TensorboardLogger(Logger):
 
     def _open(self) -> Any:
         if self._writer is None:
+            import yaml
             from torch.utils.tensorboard import SummaryWriter  # slow, and only needed here
 
             self._writer = SummaryWriter(log_dir=str(self.folder), purge_step=self._purge_step)

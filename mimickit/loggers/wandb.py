@@ -97,11 +97,12 @@ class WandbLogger(Logger):
         if self._run is None:  # all samples had been collected before this session
             self._run = self._begin()
         columns, rows = clip_table(results)
+        data: Any = rows
         films = {
             f"video/{path.stem}": wandb.Video(str(path), format="mp4")
             for path in sorted(self.folder.glob("*.mp4"))
         }
-        table = wandb.Table(columns=columns, data=rows)
+        table = wandb.Table(columns=columns, data=data)
         self._run.log({**final_figures(results), "final/clips": table, **films}, step=samples)
         self._concluded = True
 
@@ -113,33 +114,36 @@ class WandbLogger(Logger):
 
     def _begin(self) -> Any:
         import wandb
+        from wandb.errors import CommError, UsageError
 
         path = self.folder / RUN_ID
         if not path.exists():
             replace_file(path, secrets.token_hex(4) + "\n")
-        settings = {
+        quiet = wandb.Settings(console="off", silent=True, init_timeout=PATIENCE_S)
+        settings: dict[str, Any] = {
             "dir": str(self.folder),
             "id": path.read_text(encoding="utf-8").strip(),
             "resume": "allow",
             "config": self._config,
+            "settings": quiet,
             **self._filed,
         }
-        quiet = wandb.Settings(console="off", silent=True, init_timeout=PATIENCE_S)
+        mode: Any = self.mode
         try:
-            run = wandb.init(mode=self.mode, settings=quiet, **settings)
-        except wandb.errors.UsageError as error:
+            run = wandb.init(**settings, mode=mode)
+        except UsageError as error:
             raise RunError(
                 f"W&B refuses logger.wandb: {error} Or keep everything here, with "
                 "logger.wandb.mode=offline"
             ) from None
-        except wandb.errors.CommError as error:
+        except CommError as error:
             wandb.teardown()  # its process still has the run's id in use
             warnings.warn(
                 f"W&B does not answer ({str(error).splitlines()[0]}): the run is kept in "
                 f"{self.folder / 'wandb'}, to be sent with `wandb sync`",
                 stacklevel=2,
             )
-            run = wandb.init(mode="offline", settings=quiet, **settings)
+            run = wandb.init(**settings, mode="offline")
         run.define_metric("eval/*", step_metric="eval/samples")  # which may be before the row's
         return run
 

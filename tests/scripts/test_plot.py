@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from mimickit.evaluation.curves import find_runs, group_runs, learning_curves, read_run
+from mimickit.evaluation.curves import learning_curves
+from mimickit.evaluation.records import find_runs, group_runs, read_run
 from mimickit.loggers.csv import CsvLogger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,9 +114,9 @@ def test_names_come_first_in_a_label(tmp_path):
     make_run(tmp_path / "c", [1.0], **settings(0, lr=0.3, method="deepmimic"))
     groups = group_runs([read_run(run) for run in find_runs([str(tmp_path)])])
     assert list(groups) == [
-        "method=amp",
-        "method=deepmimic, algo.lr=0.2",
-        "method=deepmimic, algo.lr=0.3",
+        "amp",
+        "deepmimic, algo.lr=0.2",
+        "deepmimic, algo.lr=0.3",
     ]
 
 
