@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 
 from mimickit.errors import UnknownName, unknown_name_message
-from mimickit.evaluation.records import Run, group_runs, str_of
+from mimickit.evaluation.records import IDENTITY, Run, differ, group_runs, str_of
 
 # What the horizontal axis may count, and the column that holds it.
 AXES = {"samples": "samples", "wall": "time/wall_s", "iterations": "train/iterations"}
@@ -114,9 +114,12 @@ def learning_curves(
             unknown_name_message(f"--x {axis} needs a column", AXES[axis], known)
             + " Use --x samples, which every run has."
         )
+    # A panel's labels leave out what is alike in it, but never what another panel's need.
+    always = [key for key in IDENTITY if key != split and differ(key, runs, "settings")]
+    always = always or ["method.name"] if split else []
     curves = {}
     for title, members in _split(runs, split).items():
-        groups = group_runs(members)
+        groups = group_runs(members, always)
         for name in names:
             found = (average(label, group, AXES[axis], name) for label, group in groups.items())
             curves[f"{title}{name}"] = [curve for curve in found if curve is not None]

@@ -165,27 +165,31 @@ def missing_jobs(planned: Mapping[int, Sequence[str]], present: Iterable[Path]) 
     """The jobs of a sweep that left no folder, as 'job 3 (method=add seed=1)'.
 
     Args:
-        planned: what each job was to be, by number. present: folders, whose names begin with it.
+        planned: what sets each job apart, by number. present: folders, whose names begin with it.
     """
     numbers = {path.name.split("-")[0] for path in present}
     return [
-        f"job {number} ({' '.join(overrides)})"
+        f"job {number}" + (f" ({' '.join(overrides)})" if overrides else "")
         for number, overrides in planned.items()
         if str(number) not in numbers
     ]
 
 
-def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def group_runs(runs: Sequence[Run], always: Sequence[str] = ()) -> dict[str, list[Run]]:
     """Runs that differ in nothing but the seed, under a label that says how groups differ.
 
     A run without a resolved config is a group of its own, labelled with its folder.
+
+    Args:
+        always: see `label_runs`.
     """
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         keys = sorted(distinguishing(run.settings))
         alike = tuple((key, repr(run.settings[key])) for key in keys)
         groups.setdefault(alike if run.settings else run.folder, []).append(run)
-    return dict(zip(label_runs([group[0] for group in groups.values()]), groups.values()))
+    labels = label_runs([group[0] for group in groups.values()], always)
+    return dict(zip(labels, groups.values()))
 
 
 def label_runs(runs: Sequence[Run], always: Sequence[str] = ()) -> list[str]:
@@ -199,7 +203,7 @@ def label_runs(runs: Sequence[Run], always: Sequence[str] = ()) -> list[str]:
     """
     if all(not run.settings for run in runs):
         return [str(run.folder) for run in runs]
-    keys = [key for key in IDENTITY if key in always or _differ(key, runs, "settings")]
+    keys = [key for key in IDENTITY if key in always or differ(key, runs, "settings")]
     labels = [
         " ".join(str_of(run.settings[key]) for key in keys if key in run.settings)
         if run.settings
@@ -243,9 +247,7 @@ def _differences(runs: Sequence[Run], where: str) -> list[str]:
     keys = {key for run in runs for key in getattr(run, where)}
     named = IDENTITY if where == "settings" else TYPED_IDENTITY
     different = [
-        key
-        for key in sorted(distinguishing(keys))
-        if key not in named and _differ(key, runs, where)
+        key for key in sorted(distinguishing(keys)) if key not in named and differ(key, runs, where)
     ]
     shown = different if where == "typed" else different[:MOST_SETTINGS]
     more = f", {len(different) - len(shown)} more" if len(different) > len(shown) else ""
@@ -256,7 +258,8 @@ def _differences(runs: Sequence[Run], where: str) -> list[str]:
     ]
 
 
-def _differ(key: str, runs: Sequence[Run], where: str) -> bool:
+def differ(key: str, runs: Sequence[Run], where: str) -> bool:
+    """Whether runs differ in one of their `settings`, or in what was `typed`."""
     values = [getattr(run, where).get(key) for run in runs]
     return any(value != values[0] for value in values)
 

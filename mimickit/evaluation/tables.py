@@ -15,7 +15,7 @@ import numpy as np
 
 from mimickit.errors import RunError
 from mimickit.evaluation.published import CLIPS, METHODS, SEEDS, published
-from mimickit.evaluation.records import Run, group_runs, label_runs, shortfall
+from mimickit.evaluation.records import Run, group_runs, shortfall
 from mimickit.evaluation.report import heading
 
 SOURCE = f"Peng 2025 (arXiv 2510.13794), Table 1, {SEEDS} seeds"
@@ -226,9 +226,7 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
         rows.setdefault(row, []).append(run)
     labels: dict[int, str] = {}
     for members in rows.values():
-        groups = list(group_runs(members).values())
-        first = [group[0] for group in groups]
-        for group, label in zip(groups, label_runs(first, always=("method.name",))):
+        for label, group in group_runs(members, always=("method.name",)).items():
             for run in group:
                 labels[id(run)] = label if run.settings else _fact(run, "method")
     return [Column(labels[id(run)], _fact(run, "method")) for run in runs]

@@ -16,7 +16,7 @@ GRID = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
 
 def planned_jobs(sweep: Path) -> dict[int, list[str]]:
-    """What was to be typed for each job of a sweep, by its number.
+    """What sets each job of a sweep apart, as it would be typed, by the job's number.
 
     None if the folder is not that of a sweep over a grid: what another sweeper asks for is decided
     from one job to the next.
@@ -38,8 +38,8 @@ def planned_jobs(sweep: Path) -> dict[int, list[str]]:
         (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, HydraException) as error:
         raise RunError(f"{path} does not say what the sweep was to do: {error}") from None
-    several = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+    different = [len(set(words)) > 1 for words in zip(*jobs)]
     return {
-        number: [word for word in job if word.partition("=")[0] in several]
+        number: [word for word, told in zip(job, different) if told]
         for number, job in enumerate(jobs)
     }

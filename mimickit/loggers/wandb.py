@@ -96,13 +96,14 @@ class WandbLogger(Logger):
 
         if self._run is None:  # all samples had been collected before this session
             self._run = self._begin()
+        columns: Any  # wandb's own types are narrower than what it takes
+        rows: Any
         columns, rows = clip_table(results)
-        data: Any = rows
         films = {
             f"video/{path.stem}": wandb.Video(str(path), format="mp4")
             for path in sorted(self.folder.glob("*.mp4"))
         }
-        table = wandb.Table(columns=columns, data=data)
+        table = wandb.Table(columns=columns, data=rows)
         self._run.log({**final_figures(results), "final/clips": table, **films}, step=samples)
         self._concluded = True
 

@@ -143,6 +143,7 @@ def test_hyperparameters_stand_beside_the_final_figures(folder):
 @needs_wandb
 def test_run_that_goes_on_keeps_its_id_and_its_log(folder):
     session(WandbLogger(folder), 1, 3, done=False)  # its last checkpoint is of 200 samples
+    time.sleep(1.1)  # W&B names a session's folder after the second in which it began
     session(WandbLogger(folder), 3, 4, done=True)
     kept = read_wandb(folder)
     assert set(kept.ids) == {(folder / RUN_ID).read_text().strip()}
