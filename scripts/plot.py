@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mimickit.errors import MimicKitError
 from mimickit.evaluation.curves import AXES, Curve, learning_curves
-from mimickit.evaluation.drawing import draw
+from mimickit.evaluation.drawing import COLOURS, draw
 from mimickit.evaluation.records import find_runs, missing_jobs, read_runs, shortfall
 from mimickit.launch.sweeps import planned_jobs
 
@@ -45,6 +45,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print_table(curves, options.x)
+    most = max(len(group) for group in curves.values())
+    if most > len(COLOURS):
+        print(
+            f"note: {most} curves share {len(COLOURS)} colours; --split motion parts them by clip"
+        )
     rows = [run for run in runs if run.columns]
     print(f"{len(rows)} run{'s' if len(rows) > 1 else ''} drawn: {options.out}")
     for run in runs:

@@ -100,13 +100,14 @@ def test_200_jobs_are_drawn_in_seconds_and_the_legend_is_whole(sweep, tmp_path):
         assert (border > 0.9).all()
 
 
-def test_many_curves_have_a_legend_that_fits(sweep, tmp_path):
+def test_many_curves_have_a_legend_that_fits(sweep, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
     plot = script("plot")
     out = tmp_path / "all.png"
     assert plot.main([str(sweep), "--y", "train/return", "--out", str(out)]) == 0
+    assert "40 curves share 7 colours; --split motion" in capsys.readouterr().out
     picture = imread(out)[..., :3]
     assert (picture[:, -2:] > 0.9).all()
     assert (picture[-2:] > 0.9).all()
