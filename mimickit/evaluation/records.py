@@ -78,12 +78,10 @@ class Run:
         """How far it is, in samples."""
         return int(self.columns[SAMPLES][-1]) if self.columns else 0
 
-    @property
-    def wall_s(self) -> float:
-        """How long it has trained [s]; NaN if it did not say."""
-        wall = self.columns.get("time/wall_s", np.empty(0))
-        wall = wall[np.isfinite(wall)]
-        return float(wall[-1]) if len(wall) else float("nan")
+    def wall_s(self, samples: float) -> float:
+        """How long it had trained after so many samples [s]; NaN if it did not say."""
+        at, wall = self.curve(SAMPLES, "time/wall_s")
+        return float(np.interp(samples, at, wall)) if len(at) else float("nan")
 
 
 def find_runs(arguments: Iterable[str]) -> list[Path]:

@@ -130,7 +130,9 @@ def make_study(runs: Sequence[Run], left_out: Optional[Mapping[str, str]] = None
     values: dict[tuple[Row, Column, str], list[float]] = {}
     for run, column in zip(finished, columns):
         assert run.evaluation is not None
-        cost = {"samples": float(run.samples), "wall_s": run.wall_s}
+        # Of the policy that was judged: the run may have gone on since.
+        samples = float(run.evaluation.get("about", {}).get("samples", run.samples))
+        cost = {"samples": samples, "wall_s": run.wall_s(samples)}
         for clip, found in run.evaluation["clips"].items():
             row = Row(_fact(run, "character"), clip)
             for key, value in {**found, **cost}.items():

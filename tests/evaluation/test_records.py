@@ -111,7 +111,7 @@ def test_job_with_a_status_needs_no_rows(tmp_path):
     (tmp_path / "status.json").write_text(json.dumps({"state": "queued"}))
     run = read_run(tmp_path)
     assert shortfall(run) == "queued, 0 samples"
-    assert np.isnan(run.wall_s)
+    assert np.isnan(run.wall_s(0))
     assert len(run.curve("samples", "train/return")[0]) == 0
 
 

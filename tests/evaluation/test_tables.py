@@ -66,6 +66,14 @@ def test_cell_has_mean_spread_and_count_beside_the_papers(study):
     assert cells(text, "Wall time [min]", "walk") == ["walk", "2.5 (1)", "2.5 ± 0.0 (2)"]
 
 
+def test_cost_is_that_of_the_policy_that_was_judged(tmp_path):
+    run = job(tmp_path / "a", "add", "walk", 0)
+    run.evaluation["about"]["samples"] = 30_000_000  # half of the run, so half of its 150 s
+    text = markdown(make_study([run]))
+    assert cells(text, "Samples [M]", "walk") == ["walk", "30.0 (1)"]
+    assert cells(text, "Wall time [min]", "walk") == ["walk", "1.2 (1)"]
+
+
 def test_success_is_best_where_it_is_greatest(tmp_path):
     runs = [job(tmp_path / method, method, "walk", 0) for method in ("amp", "deepmimic")]
     rates = [run.evaluation["clips"]["walk"]["success_rate"] for run in runs]
