@@ -14,7 +14,8 @@ AXIS_LABELS = {"samples": "samples", "wall": "wall time [min]", "iterations": "i
 # Source: Okabe and Ito 2008, "Color Universal Design", a palette that the colour-blind can read.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")  # of lines, once the colours are used up
-PANEL = (5.2, 3.2)  # width and height [inch]
+PANEL = (5.2, 3.2)  # width and height of one among several [inch]
+ALONE = (7.4, 4.4)  # of one by itself
 FONT = 9  # of the legend [pt]
 LEGEND_ROW = 0.21  # height [inch]
 LETTER = 0.075  # mean width [inch]
@@ -42,11 +43,12 @@ def draw(curves: Mapping[str, Sequence[Curve]], axis: str, path: Path) -> None:
         )
     across = 1 if len(curves) == 1 else 2 if len(curves) <= 4 else 3
     down = math.ceil(len(curves) / across)
-    width = PANEL[0] * across + 0.6
+    panel_width, panel_height = ALONE if len(curves) == 1 else PANEL
+    width = panel_width * across + 0.6
     names = _legend_names(curves)
     per_row = _legend_columns(names.values(), width)
     legend_rows = math.ceil(len(names) / per_row)
-    height = PANEL[1] * down + 0.5 + LEGEND_ROW * legend_rows
+    height = panel_height * down + 0.5 + LEGEND_ROW * legend_rows
     figure = Figure(figsize=(width, height), layout="constrained")
     looks = {
         label: {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % 4]}
