@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -160,6 +161,11 @@ class Train:
         if self.skills is not None and is_first_rank():
             self.skills.save(self.folder)
         trainer = self.trainer(self.folder)
+        with closing(trainer.logger):
+            return self._start(trainer)
+
+    def _start(self, trainer: Trainer) -> float:
+        trainer.logger.describe(self.config)
         if self._resume_state is not None and self._resume_from is not None:
             trainer.load(self._resume_state, self._resume_from)
             self._resume_state = None
@@ -183,6 +189,7 @@ class Train:
         results = evaluator.run(self.policy)
         facts = self._report_facts(trainer.counters.samples)
         print(write_report(self.folder, results, facts))
+        trainer.logger.conclude(results, trainer.counters.samples)
         return float(results["overall"]["return"])
 
     def trainer(self, folder: Path) -> Trainer:

@@ -633,12 +633,29 @@ PLOTS = {
     ),
 }
 
+REPORTS = {
+    "missing run": ("rnu", broken.metrics(ROW), "no run folder rnu", "run"),
+    "not finished": ("run", broken.metrics(ROW), "none of the 1 runs", "run: not finished, 100"),
+    "damaged evaluation": (
+        "run",
+        broken.both(broken.metrics(ROW), text("run/evaluation.json", "{")),
+        "run/evaluation.json is damaged",
+    ),
+    "damaged record of the sweep": (
+        ".",
+        broken.both(broken.metrics(ROW), text("multirun.yaml", "hydra: {}")),
+        "multirun.yaml does not say what the sweep was to do",
+    ),
+    "no table": ("run --out table.html", broken.metrics(ROW), "--out table.html", ".tex"),
+}
+
 PROGRAMS = {
     "train": (CLIPS, MODELS, SETTINGS, FOLDERS),
     "evaluate": (RUNS, EVALUATIONS),
     "play": (RUNS,),
     "view_motion": (VIEWS, MORE_CLIPS, DATASETS, CHARACTERS),
     "plot": (PLOTS,),
+    "report": (REPORTS,),
 }
 CASES = {
     f"{program}: {name}": (program, *case)

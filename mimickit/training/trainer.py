@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
@@ -124,7 +124,7 @@ class Trainer:
         counters, watch = self.counters, Stopwatch()
         last_checkpoint, last_row = time.monotonic(), time.perf_counter()
         budget = self.settings.max_samples
-        with closing(self.logger), _ends_early() as stop, ProgressBar(
+        with _ends_early() as stop, ProgressBar(
             budget, counters.samples, self.settings.progress
         ) as bar:
             if self._on_cuda:
