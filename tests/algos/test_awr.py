@@ -45,12 +45,13 @@ def awr(policy, **changes):
 
 
 def collect(env, policy, rollout, noise):
-    obs = env.obs
+    obs = env.observe()
     for t in range(rollout.steps):
         action, log_prob = policy.act(obs, noise)
         step = env.step(action)
-        rollout.record(t, obs, action, log_prob, step)
-        obs = env.reset(step.done != int(Done.NULL))
+        rollout.record(t, obs, action, log_prob, step, env.observe())
+        env.reset(step.done != int(Done.NULL))
+        obs = env.observe()
     rollout.finish(obs)
     rollout.reward.copy_(rollout.terms["near"])
 

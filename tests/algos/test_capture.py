@@ -86,12 +86,11 @@ class Learner:
             done = torch.randint(0, 8, (N,), generator=self.draw)
             done = torch.where(done > 3, 0, torch.where((done == 3) & (t % 4 > 0), 0, done))
             step = Step(
-                obs=self.observe(),
                 reward={"near": -action.square().sum(-1), "alive": torch.ones_like(log_prob)},
                 done=done.to(self.device),
                 info={},
             )
-            self.rollout.record(t, obs, action, log_prob, step)
+            self.rollout.record(t, obs, action, log_prob, step, self.observe())
         self.rollout.finish(self.observe())
 
     def learn(self):
@@ -138,7 +137,7 @@ def test_acting_and_recording_never_wait_for_the_device():
     with no_sync():
         action, log_prob = learner.policy.act(obs, learner.noise)
         reward = {"near": log_prob, "alive": log_prob}
-        learner.rollout.record(t, obs, action, log_prob, Step(reached, reward, done, {}))
+        learner.rollout.record(t, obs, action, log_prob, Step(reward, done, {}), reached)
 
 
 def test_threads_and_turns_give_the_same_bits(monkeypatch):
