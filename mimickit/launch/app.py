@@ -35,6 +35,7 @@ from mimickit.launch.checks import check_config
 from mimickit.launch.composing import SAVED_CONFIG, register, store_saved_config
 from mimickit.launch.messages import explain
 from mimickit.launch.resolvers import CONF, choose_engine
+from mimickit.ranks import find_ranks
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows every traceback
 
@@ -169,12 +170,20 @@ def friendly_errors(code: int = 1) -> Iterator[None]:
     except MimicKitError as error:
         if full:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{_rank_prefix()}error: {error}", file=sys.stderr)
         raise SystemExit(code) from None
     except KeyboardInterrupt:
         if full:
             raise
         raise SystemExit(130) from None
+
+
+def _rank_prefix() -> str:
+    """Who speaks, where a run has several processes."""
+    with contextlib.suppress(RunError):  # else it is what the error says
+        ranks = find_ranks(os.environ)
+        return f"[{ranks.label}] " if ranks.size > 1 else ""
+    return ""
 
 
 def read_command_line(argv: Sequence[str]) -> tuple[str, list[str], list[str], bool]:
