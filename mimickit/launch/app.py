@@ -133,6 +133,8 @@ def check_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
 def run_program(job: Job, config_name: str) -> None:
     """Let Hydra read the command line and run the job; errors come out as they are."""
     register()
+    if find_ranks(os.environ).size > 1:  # torch would print a stack for each broken connection
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     prog, overrides, flags, multirun = read_command_line(sys.argv)
     name, overrides = base_config(overrides, config_name, multirun)
     old_argv, old_full = sys.argv, os.environ.get(FULL_ERROR)

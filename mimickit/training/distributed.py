@@ -274,7 +274,7 @@ def _checksum(tensors: Sequence[Tensor]) -> int:
     total = 0
     for tensor in tensors:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        total = zlib.crc32(flat.view(torch.uint8).numpy(), total)
+        total = zlib.crc32(flat.view(torch.uint8).numpy().tobytes(), total)
     return total
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Callable
 
-from torch.distributed import Store
+import torch.distributed as dist
 
 from mimickit.ranks import Ranks
 
@@ -34,7 +34,7 @@ class Heartbeat(threading.Thread):
         prefix: of the keys.
     """
 
-    def __init__(self, connect: Callable[[], Store], ranks: Ranks, prefix: str) -> None:
+    def __init__(self, connect: Callable[[], dist.Store], ranks: Ranks, prefix: str) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._store = connect()
         self._ranks, self._prefix = ranks, prefix
@@ -77,6 +77,8 @@ class Heartbeat(threading.Thread):
     def announce(self, failure: str) -> None:
         """Tell all ranks why they must end, unless they know."""
         self._stopped.set()
+        if self._known.is_set():
+            return
         try:
             with self._lock:
                 self._store.compare_set(f"{self._prefix}/{FAILED}", "", failure)
