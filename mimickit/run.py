@@ -81,8 +81,9 @@ class Train:
         logger: Optional[Node],
     ) -> None:
         config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
-        self.group = distributed.join(find_ranks(os.environ))
-        ranks = self.group.ranks
+        ranks = find_ranks(os.environ)
+        own_envs = _share(num_envs, ranks)
+        self.group = distributed.join(ranks)
         self.folder = Path(self.group.agree("folder", str(folder)))
         self.resume = resume
         self.config = config
@@ -110,9 +111,7 @@ class Train:
             method, parts={name: make(node) for name, node in method["parts"].items()}
         )
         with self.group.in_turn("kernels"):  # the first one compiles them for all on its host
-            self.env = build_env(
-                config, body, _share(num_envs, ranks), seeds["task"], signals=self.method.signals
-            )
+            self.env = build_env(config, body, own_envs, seeds["task"], signals=self.method.signals)
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -164,6 +163,7 @@ class Train:
         if self.group.first:
             self._announce(trainer)
         finished = trainer.train()
+        trainer.release()
         samples = trainer.counters.samples
         if not finished:
             if self.group.first:

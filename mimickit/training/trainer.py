@@ -173,6 +173,14 @@ class Trainer:
             (stopped,) = self.group.any(stop.signal is not None)
         return not stopped
 
+    def release(self) -> None:
+        """Forget the captured update: NCCL waits for every graph that holds a sum over the ranks.
+
+        Call it before the group is closed.
+        """
+        if isinstance(self._learn, Graphed):
+            self._learn.recapture()
+
     def save(self) -> Path:
         """Write a checkpoint of everything the run depends on."""
         return self.checkpoints.save(self._state(), behind=self._on_cuda)
