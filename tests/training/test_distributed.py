@@ -208,10 +208,20 @@ def wait_for_checkpoint(processes, folder, seconds=90):
 
 
 @pytest.mark.engine("mujoco")
-@pytest.mark.parametrize("method", ["deepmimic", "add"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        ("method=deepmimic",),
+        (
+            "method=add",
+            *(f"method.parts.tracking.{s}" for s in ("hidden=[8]", "replay_capacity=64")),
+        ),
+    ],
+    ids=["deepmimic", "add"],
+)
 def test_a_signal_to_any_rank_saves_all_and_going_on_is_exact(tmp_path, method):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    settings = (*TINY, f"max_samples={40 * ITERATION}", f"method={method}", *PERIODS)
+    settings = (*TINY, f"max_samples={40 * ITERATION}", *method, *PERIODS)
     undisturbed = start_training(2, straight, *settings)
     processes = start_training(2, broken, *settings)
     wait_for_checkpoint(processes, broken)
