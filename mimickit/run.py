@@ -263,6 +263,12 @@ class Train:
         missing = lacking(method.needs, task)
         if missing:
             raise IncompatibleParts(f"method '{method.name}' needs {missing}")
+        if not any(method.weights.values()):
+            raise ConfigError(
+                f"method '{method.name}' rewards nothing, so there is nothing to learn: its "
+                f"weights are {method.weights}; set one, e.g. method.reward."
+                f"{next(iter(method.parts), TASK)}=1"
+            )
         if "goal" in task.provides and not method.weights.get(TASK):
             raise IncompatibleParts(
                 f"method '{method.name}' gives the task's reward no weight, so nothing would lead "
