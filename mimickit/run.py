@@ -83,7 +83,9 @@ class Train:
         config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
         ranks = find_ranks(os.environ)
         own_envs = _share(num_envs, ranks)
-        self.group = distributed.join(ranks)
+        # An engine that can use a GPU has a setting that says so.
+        on_gpu = "cpu" not in (device, engine.get("device", "cpu"))
+        self.group = distributed.join(ranks, on_gpu)
         self.folder = Path(self.group.agree("folder", str(folder)))
         self.resume = resume
         self.config = config

@@ -22,6 +22,7 @@ from typing import Optional
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from mimickit.errors import ConfigError, RunError
 from mimickit.pooling import ALONE, Pool
@@ -81,34 +82,42 @@ class Group:
         """Take leave of the others, once all have come to this point."""
 
 
-def join(ranks: Ranks) -> Group:
-    """Meet the other processes of a run, and take this one's GPU if there are any.
+def join(ranks: Ranks, on_gpu: bool = False) -> Group:
+    """Meet the other processes of a run.
+
+    Args:
+        on_gpu: take the GPU of this process's place on its host, if there are any.
 
     Raises:
         RunError: some rank does not come, or cannot be reached. ConfigError: two share a GPU.
     """
     if ranks.size == 1:
         return Group()
-    return ProcessGroup(ranks)
+    return ProcessGroup(ranks, _take_gpu(ranks.local_rank) if on_gpu else "")
 
 
 class ProcessGroup(Group):
-    """See `Group` and `join`."""
+    """See `Group` and `join`.
 
-    def __init__(self, ranks: Ranks) -> None:
+    Args:
+        gpu: what identifies this rank's; empty if it works on the CPU.
+    """
+
+    def __init__(self, ranks: Ranks, gpu: str) -> None:
         self.ranks = ranks
         self._prefix = f"mimickit/{next(_runs)}"
         self._closed = False
-        gpu = _take_gpu(ranks.local_rank)
         try:
             self._store = _store(ranks)
             _meet(self._store, ranks, self._prefix, gpu)
             self._heartbeat = Heartbeat(partial(_connect, ranks), ranks, self._prefix)
+            self._heartbeat.start()
+            atexit.register(self._leave_early)
             # With gloo beside NCCL, what lies on the host is exchanged without the GPU.
             backend = "cpu:gloo,cuda:nccl" if gpu and dist.is_nccl_available() else "gloo"
             dist.init_process_group(
                 backend,
-                store=dist.PrefixStore(f"{self._prefix}/torch", self._store),
+                store=PrefixStore(f"{self._prefix}/torch", self._store),
                 rank=ranks.rank,
                 world_size=ranks.size,
                 timeout=TIMEOUT,
@@ -119,9 +128,7 @@ class ProcessGroup(Group):
                 f"for at {ranks.address}:{ranks.port} (MASTER_ADDR, MASTER_PORT); between hosts "
                 "GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME may have to name the network interface"
             ) from error
-        self._heartbeat.start()
         self.pool = _TorchPool(ranks.size, self._heartbeat)
-        atexit.register(self._leave_early)
 
     def agree(self, name: str, text: str) -> str:
         key = f"{self._prefix}/agreed/{name}"
@@ -227,14 +234,14 @@ def _take_gpu(local_rank: int) -> str:
 
 
 @lru_cache(maxsize=None)
-def _store(ranks: Ranks) -> dist.TCPStore:
+def _store(ranks: Ranks) -> TCPStore:
     """What the ranks write to each other, for all runs of this process; rank 0 opens it."""
     return _connect(ranks, opens=ranks.rank == 0 and not ranks.store_is_there)
 
 
-def _connect(ranks: Ranks, opens: bool = False) -> dist.TCPStore:
+def _connect(ranks: Ranks, opens: bool = False) -> TCPStore:
     """A connection to the store; whoever opens it must stay until the others have left."""
-    return dist.TCPStore(
+    return TCPStore(
         ranks.address,
         ranks.port,
         ranks.size,
@@ -244,7 +251,7 @@ def _connect(ranks: Ranks, opens: bool = False) -> dist.TCPStore:
     )
 
 
-def _meet(store: dist.TCPStore, ranks: Ranks, prefix: str, gpu: str) -> None:
+def _meet(store: TCPStore, ranks: Ranks, prefix: str, gpu: str) -> None:
     """Wait until every rank is here.
 
     Raises:

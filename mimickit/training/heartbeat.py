@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Callable
 
-import torch.distributed as dist
+from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
 from mimickit.ranks import Ranks
 
@@ -34,7 +34,7 @@ class Heartbeat(threading.Thread):
         prefix: of the keys.
     """
 
-    def __init__(self, connect: Callable[[], dist.Store], ranks: Ranks, prefix: str) -> None:
+    def __init__(self, connect: Callable[[], Store], ranks: Ranks, prefix: str) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._store = connect()
         self._ranks, self._prefix = ranks, prefix
@@ -104,13 +104,14 @@ class Heartbeat(threading.Thread):
             last: by rank, its last beat and when it was seen: brought up to date.
         """
         for rank, (seen, since) in last.items():
-            with self._lock:
-                beat = self._store.get(self._key(rank)).decode()
+            key = self._key(rank)
+            with self._lock:  # it is not there yet where the rank has only just come
+                beat = self._store.get(key).decode() if self._store.check([key]) else ""
             now = time.monotonic()
             if beat != seen:
                 last[rank] = (beat, now)
             elif now - since > LOST_AFTER_S:
-                host = beat.split(" ", 1)[1]
+                host = beat.partition(" ")[2] or "its host"
                 failure = (
                     f"rank {rank} of {self._ranks.size} on {host} is gone: it has not answered for "
                     f"{LOST_AFTER_S:g} s (killed, out of memory, or its host is lost)"
