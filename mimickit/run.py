@@ -33,7 +33,7 @@ from mimickit.evaluation.clip_windows import SIGNALS
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
 from mimickit.graphs import can_compile
-from mimickit.launch.building import is_first_rank, make
+from mimickit.launch.building import make
 from mimickit.launch.composing import plain
 from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
@@ -43,11 +43,13 @@ from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
 from mimickit.objects import SceneObjects, read_objects
+from mimickit.pooling import ALONE, Pool
+from mimickit.ranks import Ranks, find_ranks
 from mimickit.skills import RandomSkills, Skills, find_skills
 from mimickit.state import CharacterState
 from mimickit.tasks.starts import FALLS, fallen_states
 from mimickit.training import checkpoint as checkpoints
-from mimickit.training import seeding
+from mimickit.training import distributed, seeding
 from mimickit.training.checkpoint import Checkpoints
 from mimickit.training.trainer import Trainer, TrainerSettings
 
@@ -58,8 +60,10 @@ EVALUATE_EVERY = 2_000  # control steps of every environment between evaluations
 class Train:
     """A training run: conf/run.yaml, built. Constructing it writes nothing.
 
+    Each of several processes builds its share of the environments; see docs/distributed.md.
+
     Args:
-        folder: where everything of this run goes.
+        folder: where everything of this run goes; of several processes, rank 0's counts.
         config: the other arguments are the keys of conf/run.yaml.
     """
 
@@ -86,32 +90,46 @@ class Train:
         logger: Optional[Node],
     ) -> None:
         config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
-        self.folder = Path(folder)
+        ranks = find_ranks(os.environ)
+        own_envs = _share(num_envs, ranks)
+        # An engine that can use a GPU has a setting that says so.
+        on_gpu = "cpu" not in (device, engine.get("device", "cpu"))
+        self.group = distributed.join(ranks, on_gpu)
+        self.folder = Path(self.group.agree("folder", str(folder)))
         self.resume = resume
         self.config = config
         self._logger_nodes = logger or {}  # logger=[] is null
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", training["keep_checkpoints"])
+        self.checkpoints = Checkpoints(
+            self.folder / "checkpoints", training["keep_checkpoints"], ranks.rank, ranks.size
+        )
         self._resume_from = self._checkpoint_to_resume()
-        self._resume_state = checkpoints.read(self._resume_from) if self._resume_from else None
-        # Actor and critic learn side by side on a CPU, so each gets half of the cores.
-        torch.set_num_threads(training["threads"] or max(1, (os.cpu_count() or 1) // 2))
-        if engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
+        self._resume_state = (
+            checkpoints.read_part(self._resume_from, ranks.rank, ranks.size)
+            if self._resume_from
+            else None
+        )
+        # Actor and critic learn side by side on a CPU, so each gets half of the cores; over several
+        # processes they take turns.
+        at_once = 2 if ranks.size == 1 else 1
+        torch.set_num_threads(training["threads"] or max(1, _cores(ranks) // at_once))
+        if self.group.first and engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
             from mimickit.engines.mujoco_warp import compile_notice
 
             print(compile_notice(), flush=True)
-        seeds = seeding.stream_seeds(seed)
+        seeds = seeding.stream_seeds(seed, ranks.rank)
         body: Character = make(character)
         self.method = build_method(config)
         self.skills = find_skills(config, self._folders_with_skills())
-        env = build_env(
-            config,
-            body,
-            num_envs,
-            seeds["task"],
-            signals={**self.method.signals, **(self.skills.signals if self.skills else {})},
-            conditions=self.method.conditions,
-            skills=self.skills,
-        )
+        with self.group.in_turn("kernels"):  # the first one compiles them for all on its host
+            env = build_env(
+                config,
+                body,
+                own_envs,
+                seeds["task"],
+                signals={**self.method.signals, **(self.skills.signals if self.skills else {})},
+                conditions=self.method.conditions,
+                skills=self.skills,
+            )
         self.env = env if self.skills is None else HeldEnv(env)
         self.device = self.env.device
         compiles = training["compile"]
@@ -120,11 +138,14 @@ class Train:
         torch.manual_seed(seeds["model"])
         self._check_needs()
         self.policy = build_policy(config, self.env)
-        self.method.connect(method_sources(self.method, self.env, self.policy, seeds["method"]))
+        self.method.connect(
+            method_sources(self.method, self.env, self.policy, seeds["method"], self.group.pool)
+        )
         self.algo: Algo = make(
             algo,
             policy=self.policy,
             generator=seeding.generator(seeds["minibatches"], self.env.device),
+            pool=self.group.pool,
         )
         if self.algo.steps * num_envs * self.env.control_steps > max_samples:
             held = self.env.control_steps
@@ -133,14 +154,7 @@ class Train:
                 f"algo.steps={self.algo.steps}" + (f" x method.hold={held}" if held > 1 else "")
             )
         self.noise = seeding.generator(seeds["policy"], self.env.device)
-        self.evaluator = build_evaluator(
-            config,
-            body,
-            evaluation["num_envs"],
-            library=self.env.task.library,
-            conditions=self.method.conditions,
-            skills=self.skills,
-        )
+        self.evaluator = self._build_evaluator(evaluation["num_envs"]) if self.group.first else None
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
             evaluate_every=evaluation["every"] or EVALUATE_EVERY * num_envs,
@@ -158,7 +172,7 @@ class Train:
         Raises:
             KeyboardInterrupt: a signal ended it early; all is saved and how to go on is said.
         """
-        if self.skills is not None and is_first_rank():
+        if self.skills is not None and self.group.first:
             self.skills.save(self.folder)
         trainer = self.trainer(self.folder)
         with closing(trainer.logger):
@@ -171,14 +185,32 @@ class Train:
             self._resume_state = None
         else:
             trainer.logger.resume(0)
-        self._announce(trainer)
+        if self.group.first:
+            self._announce(trainer)
         finished = trainer.train()
+        trainer.release()
+        samples = trainer.counters.samples
         if not finished:
-            print(f"stopped after {trainer.counters.samples:,} samples, all saved. Go on with:")
-            print(f"  python train.py resume={shlex.quote(str(self.folder))}", flush=True)
+            if self.group.first:
+                print(f"stopped after {samples:,} samples, all saved. Go on with:")
+                print(f"  {self._command()} resume={shlex.quote(str(self.folder))}", flush=True)
+            self.group.close()
             raise KeyboardInterrupt  # so that a sweep ends as well
+        score = self.group.agree("score", repr(self._report(trainer)) if self.group.first else "")
+        self.group.close()
+        return float(score)
+
+    def _report(self, trainer: Trainer) -> float:
+        """Evaluate and write evaluation.json; the mean return of the episodes."""
         episodes = self.config["evaluation"]["episodes"]
-        evaluator = build_evaluator(
+        results = self._build_evaluator(episodes).run(self.policy)
+        facts = self._report_facts(trainer.counters.samples)
+        print(write_report(self.folder, results, facts))
+        trainer.logger.conclude(results, trainer.counters.samples)
+        return float(results["overall"]["return"])
+
+    def _build_evaluator(self, episodes: int) -> Evaluator:
+        return build_evaluator(
             self.config,
             self.env.engine.character,
             episodes,
@@ -186,11 +218,6 @@ class Train:
             conditions=self.method.conditions,
             skills=self.skills,
         )
-        results = evaluator.run(self.policy)
-        facts = self._report_facts(trainer.counters.samples)
-        print(write_report(self.folder, results, facts))
-        trainer.logger.conclude(results, trainer.counters.samples)
-        return float(results["overall"]["return"])
 
     def trainer(self, folder: Path) -> Trainer:
         """The training loop over this run's parts, logging into a folder."""
@@ -200,20 +227,28 @@ class Train:
             algo=self.algo,
             method=self.method,
             evaluator=self.evaluator,
-            logger=Loggers([make(node, folder=folder) for node in self._logger_nodes.values()]),
+            logger=Loggers(
+                make(node, folder=folder)
+                for node in self._logger_nodes.values()
+                if self.group.first
+            ),
             checkpoints=self.checkpoints,
             settings=self.settings,
             noise=self.noise,
             config=self.config,
             facts=self._facts(),
+            group=self.group,
         )
 
     def _announce(self, trainer: Trainer) -> None:
         engine = type(self.env.engine).__name__
         library = ", ".join(self.env.task.clip_names[:5])
         more = len(self.env.task.clip_names) - 5
+        size = self.group.ranks.size
         print(
-            f"{engine} on {self.env.device}: {self.env.num_envs} x "
+            f"{engine} on {self.env.device}: "
+            + (f"{size} processes, each with " if size > 1 else "")
+            + f"{self.env.num_envs} x "
             f"{self.env.engine.character.name}, {self.method.name}, clips {library}"
             + (f" and {more} more" if more > 0 else "")
         )
@@ -228,11 +263,17 @@ class Train:
         elif self.resume not in (None, "auto"):
             print(f"  {self.resume} has no checkpoint yet: starts from the beginning")
 
+    def _command(self) -> str:
+        """What starts this run, as far as its config does not say."""
+        size = self.group.ranks.size
+        return "python train.py" if size == 1 else f"torchrun --nproc-per-node {size} train.py"
+
     def _checkpoint_to_resume(self) -> Optional[Path]:
         if self.resume is None:
             return None
         if self.resume == "auto" or Path(self.resume).is_dir():
-            return self.checkpoints.newest()
+            found = self.group.agree("resume", str(self.checkpoints.newest() or ""))
+            return Path(found) if found else None
         return Path(self.resume)
 
     def _folders_with_skills(self) -> list[Path]:
@@ -274,11 +315,12 @@ class Train:
             **({"method's parts": self.method.facts} if self.method.facts else {}),
             **({"number of rollouts kept": kept} if kept is not None else {}),
             **({"skills": self.skills.fingerprint} if self.skills is not None else {}),
+            "processes": self.group.ranks.size,
             "character": self.env.engine.character.name,
             "method": self.method.name,
             "clips": list(self.env.task.clip_names),
             "engine": type(self.env.engine).__name__,
-            "num_envs": self.env.num_envs,
+            "num_envs": self.env.num_envs * self.group.ranks.size,
             "steps per iteration": self.algo.steps,
             "observation sizes": {name: spec.size for name, spec in self.env.groups.items()},
             "action size": self.env.action_size,
@@ -417,7 +459,9 @@ def build_method(config: Node) -> Method:
     return make(config["method"], parts=parts)
 
 
-def method_sources(method: Method, env: AnyEnv, policy: Policy, seed: int) -> dict[str, Sources]:
+def method_sources(
+    method: Method, env: AnyEnv, policy: Policy, seed: int, pool: Pool = ALONE
+) -> dict[str, Sources]:
     """What each part of a method draws on, with randomness of its own."""
     return {
         name: Sources(
@@ -427,6 +471,7 @@ def method_sources(method: Method, env: AnyEnv, policy: Policy, seed: int) -> di
             library=env.task.library,
             device=env.device,
             generator=seeding.generator(part_seed, env.device),
+            pool=pool,
         )
         for name, part_seed in seeding.part_seeds(seed, method.parts).items()
     }
@@ -467,6 +512,7 @@ def build_env(
     """
     entries = [] if library is not None else resolve_motions(config["motion"], character)
     engine_node, device = dict(config["engine"]), config["device"]
+    _fit_beside_others(engine_node, device)
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
     task_node = {**config["task"], **task_settings}
@@ -566,3 +612,42 @@ def build_evaluator(
         **judged,
     )
     return Evaluator(env, env.task.generator, start, episodes)
+
+
+def _share(num_envs: int, ranks: Ranks) -> int:
+    """A rank's part of a run's environments.
+
+    Raises:
+        ConfigError: they cannot be divided evenly, as means over the ranks ask for.
+    """
+    if num_envs % ranks.size:
+        nearest = max(1, round(num_envs / ranks.size)) * ranks.size
+        raise ConfigError(
+            f"num_envs={num_envs} cannot be divided evenly over {ranks.size} processes: it counts "
+            f"those of all of them; num_envs={nearest} can"
+        )
+    return num_envs // ranks.size
+
+
+def _fit_beside_others(engine_node: dict[str, Any], device: str) -> None:
+    """Leave an engine the cores and the GPU that are this process's, of several on a host.
+
+    Raises:
+        ConfigError: the config names one GPU for all.
+    """
+    ranks = find_ranks(os.environ)
+    if ranks.size == 1:
+        return
+    for key, value in (("device", device), ("engine.device", engine_node.get("device"))):
+        if str(value).startswith("cuda:"):
+            raise ConfigError(
+                f"{key}={value} would put {ranks.size} processes on one GPU: each takes one of its "
+                f"own with {key}=auto or {key}=cuda"
+            )
+    if engine_node.get("threads") == 0:
+        engine_node["threads"] = _cores(ranks)
+
+
+def _cores(ranks: Ranks) -> int:
+    """Processors for this process, of those that it shares with others of the run."""
+    return max(1, (os.cpu_count() or 1) // ranks.local_size)

@@ -29,6 +29,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, and say why."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("multi_gpu") and torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
     for mark in item.iter_markers("engine"):
         (name,) = mark.args
         if importlib.util.find_spec(ENGINES[name]) is None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.checks import check_config
 from mimickit.launch.composing import SAVED_CONFIG, compose, plain
+from mimickit.ranks import find_ranks
 
 
 def make(node: Mapping[str, Any], **live: Any) -> Any:
@@ -121,5 +122,4 @@ def refuse_overwriting(folder: Path, resume: Optional[str]) -> None:
 
 def is_first_rank() -> bool:
     """Whether this process is the one that speaks for all of a run's."""
-    rank: Optional[str] = os.environ.get("RANK", os.environ.get("SLURM_PROCID"))
-    return rank in (None, "", "0")
+    return find_ranks(os.environ).rank == 0

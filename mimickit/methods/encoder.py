@@ -98,7 +98,9 @@ class SkillEncoder(Part):
         self.network = mlp(width, self._hidden, size, self._activation, self._output_scale)
         self.network.to(device)
         self.normalizer = Normalizer(width, self._normalizer_samples).to(device)
-        self.optimizer = self._make_optimizer(self.network.parameters())
+        self._pool = sources.pool
+        self._pool.keep_equal(self.normalizer.buffers())
+        self.optimizer = self._make_optimizer(self.network.parameters(), pool=self._pool)
         self.generator = sources.generator
         self._sizes = {"signal size": width, "latent size": size, "hidden": list(self._hidden)}
 
@@ -135,7 +137,7 @@ class SkillEncoder(Part):
                 len(windows), self._epochs, self._minibatches, self.generator, share
             ):
                 inputs = windows.index_select(0, rows)
-                self.normalizer.update(inputs)
+                self.normalizer.update(inputs, self._pool)
                 for name, value in self._step(inputs, latents.index_select(0, rows)).items():
                     logs.setdefault(name, []).append(value)
         return {name: torch.stack(values).mean() for name, values in logs.items()}

@@ -16,6 +16,7 @@ from mimickit.envs.signals import Signal
 from mimickit.models.policy import Policy
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
+from mimickit.pooling import ALONE, Pool
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Sources:
         policy: whose actor learns; parts look at it, the algorithm changes it.
         library: the clips. device: of all tensors.
         generator: this part's own source of randomness.
+        pool: the ranks that learn together, for the part's optimisers and running statistics.
     """
 
     signals: Mapping[str, Signal]
@@ -36,6 +38,7 @@ class Sources:
     library: MotionLibrary
     device: torch.device
     generator: torch.Generator
+    pool: Pool = ALONE
 
     def sampler(self, generator: torch.Generator) -> MotionSampler:
         """Draws demonstrations: clips by weight, times uniform, whatever episodes begin with."""

@@ -149,7 +149,7 @@ def training_shares(trainer: Trainer) -> tuple[float, dict[str, float]]:
         trainer.iterate(watch)
     wall = time.perf_counter() - start
     shares = {name: seconds / wall for name, seconds in watch.seconds.items()}
-    return ROUNDS * trainer.rollout.samples / wall, shares
+    return ROUNDS * trainer.samples / wall, shares  # of all ranks
 
 
 def _relative(seconds: dict[str, list[float]], base: str, order: tuple[str, ...]) -> Stages:
