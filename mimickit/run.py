@@ -147,7 +147,7 @@ class Train:
         if not finished:
             print(f"stopped after {trainer.counters.samples:,} samples, all saved. Go on with:")
             print(f"  python train.py resume={shlex.quote(str(self.folder))}", flush=True)
-            raise KeyboardInterrupt  # so that a sweep ends as well
+            raise KeyboardInterrupt(trainer.stopped_by)  # so that a sweep ends as well
         episodes = self.config["evaluation"]["episodes"]
         evaluator = build_evaluator(
             self.config,

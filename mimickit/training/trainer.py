@@ -30,6 +30,7 @@ from mimickit.training.checkpoint import Checkpoints, check_same_run, map_tensor
 from mimickit.training.collector import Collector
 from mimickit.training.episodes import EpisodeStatistics
 from mimickit.training.progress import ProgressBar, Stopwatch
+from mimickit.training.signals import STOP_SIGNALS
 
 Metrics = Dict[str, Tensor]  # scalars by name
 
@@ -109,6 +110,7 @@ class Trainer:
         self._background: Optional[BackgroundEvaluation] = None
         if self._on_cuda:
             self._background = BackgroundEvaluation(self.evaluator, self.policy)
+        self.stopped_by: Optional[str] = None  # the signal that ended `train` early
         self._candidate: dict[str, Any] = {}  # the state that the evaluation now running is of
 
     def train(self) -> bool:
@@ -151,6 +153,7 @@ class Trainer:
                     last_checkpoint = time.monotonic()
         self.save()
         self.checkpoints.wait()
+        self.stopped_by = stop.signal
         return stop.signal is None
 
     def save(self) -> Path:
@@ -279,16 +282,16 @@ class Trainer:
 
 @contextmanager
 def _ends_early() -> Iterator[_Stop]:
-    """Let the first Ctrl-C or SIGTERM end the run after its iteration; a second one at once."""
+    """Let the first Ctrl-C, SIGTERM or SIGUSR end the run after its iteration; a second at once."""
     stop = _Stop()
 
     def handler(number: int, _: object) -> None:
         if stop.signal is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(stop.signal)
         stop.signal = signal.Signals(number).name
 
     try:
-        previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+        previous = {s: signal.signal(s, handler) for s in STOP_SIGNALS}
     except ValueError:  # not the main thread: whoever runs us there stops us by other means
         yield stop
         return
