@@ -30,6 +30,7 @@ from mimickit.launch.status import (
     read_status,
 )
 from mimickit.loggers.csv import NAME as METRICS
+from mimickit.loggers.csv import SAMPLES
 from mimickit.training.provenance import REVISION
 
 JOBS = "jobs.json"  # in a sweep's folder: the SLURM job of each of its jobs
@@ -38,6 +39,7 @@ OUTPUT = "output.txt"  # in a run's folder: what its process printed, where it h
 LOST = "lost"  # it does not run, and nobody said why
 STATES = (RUNNING, QUEUED, PREEMPTED, FINISHED, FAILED, CANCELLED, LOST)
 ACTIVE = (RUNNING, QUEUED, PREEMPTED)
+PROGRESS = (SAMPLES, "time/samples_per_s")
 USUAL = ("eval/return", "train/return")  # the metric shown when none is named: the first there is
 TAIL = 1 << 18  # bytes at the end of metrics.csv in which the last values are looked for
 TIMEOUT_S = 30.0  # for an answer of SLURM
@@ -88,24 +90,26 @@ def survey(folder: Path, metric: Optional[str] = None) -> list[Run]:
         for path, status in zip(folders, statuses)
     ]
     answers = slurm_states({number for number in numbers if number})
-    rows = [last_values(path / METRICS) for path in folders]
-    if metric is not None and any(rows) and not any(metric in row for row in rows):
-        names = {name for row in rows for name in row}
-        raise UnknownName(unknown_name_message("no run has logged a metric", metric, names))
+    wanted = USUAL if metric is None else (metric,)
+    rows = [last_values(path / METRICS, (*PROGRESS, *wanted)) for path in folders]
+    if metric is not None and not any(metric in row for row in rows):
+        names = {name for path in folders for name in columns_of(path / METRICS)}
+        if names and metric not in names:
+            raise UnknownName(unknown_name_message("no run has logged a metric", metric, names))
     runs = []
     for path, status, number, row in zip(folders, statuses, numbers, rows):
         asked = None if number is None or answers is None else answers.get(number, "")
         state, reason = judge(status, asked, in_slurm=number is not None)
         if state in (FAILED, LOST) and not (path / ERROR).is_file():
             reason += _last_words(path, number)
-        shown = metric or next((name for name in USUAL if name in row), USUAL[-1])
+        shown = next((name for name in wanted if name in row), wanted[-1])
         runs.append(
             Run(
                 folder=path,
                 state=state,
-                samples=int(row.get("samples", 0)),
+                samples=int(row.get(PROGRESS[0], 0)),
                 max_samples=status.max_samples,
-                rate=row.get("time/samples_per_s"),
+                rate=row.get(PROGRESS[1]),
                 metric=shown,
                 value=row.get(shown),
                 reason=reason,
@@ -189,8 +193,11 @@ def slurm_states(numbers: Iterable[str]) -> Optional[dict[str, str]]:
     return {number: state for number, state in states.items() if number in numbers}
 
 
-def last_values(path: Path) -> dict[str, float]:
-    """The last finite value of every column of a metrics.csv, from the end of the file alone."""
+def last_values(path: Path, names: Iterable[str]) -> dict[str, float]:
+    """The last finite values of some columns of a metrics.csv, those without one left out.
+
+    Only the end of the file is read, and from there backwards.
+    """
     try:
         with path.open("rb") as file:
             columns = next(csv.reader([file.readline().decode()]), [])
@@ -198,17 +205,27 @@ def last_values(path: Path) -> dict[str, float]:
             file.seek(max(start, file.seek(0, os.SEEK_END) - TAIL))
             cut = file.tell() > start  # the first line may be part of one
             lines = file.read().decode().split("\n")[int(cut) : -1]  # a kill leaves half a last one
-    except (FileNotFoundError, UnicodeDecodeError):
+    except FileNotFoundError:
         return {}
+    places = {name: columns.index(name) for name in names if name in columns}
     values: dict[str, float] = {}
-    for row in csv.reader(lines):
-        if len(row) == len(columns):
-            values.update(
-                (name, float(cell))
-                for name, cell in zip(columns, row)
-                if cell and math.isfinite(float(cell))
-            )
+    for row in csv.reader(reversed(lines)):
+        if len(values) == len(places):
+            break
+        for name, place in places.items():
+            cell = row[place] if len(row) == len(columns) else ""
+            if name not in values and cell and math.isfinite(float(cell)):
+                values[name] = float(cell)
     return values
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns of a metrics.csv; none if there is no such file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return next(csv.reader(file), [])
+    except FileNotFoundError:
+        return []
 
 
 def counts(runs: Iterable[Run]) -> dict[str, int]:

@@ -114,39 +114,45 @@ def begin(folder: Path, max_samples: Optional[int] = None) -> None:
 
 
 def end(folder: Path, state: str, reason: str = "", score: Optional[float] = None) -> None:
-    """Note how the run that this process began has ended; of no effect if it began none."""
+    """Note how a run that was begun has ended, unless somebody has already."""
     status = read_status(folder)
     # Another rank may have failed and said so: that is why this one had to stop.
-    if status is None or status.state != RUNNING or not _began_here(status):
-        return
-    status.state, status.reason, status.score, status.ended = state, reason, score, now()
-    write_status(folder, status)
+    if is_first_rank() and status is not None and status.state == RUNNING:
+        status.state, status.reason, status.score, status.ended = state, reason, score, now()
+        write_status(folder, status)
 
 
 def fail(folder: Path, error: Exception) -> None:
-    """Keep an error, its traceback in error.txt; of no effect if nothing was begun here."""
+    """Keep the error that ended a run, its traceback in error.txt; nothing if none was begun."""
     status = read_status(folder)
-    if status is None or (is_first_rank() and not _began_here(status)):
+    if status is None:
         return
     name = ERROR if is_first_rank() else f"error-{rank()}.txt"
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     write_text(folder / name, "".join(lines))
-    if status.state != FAILED:  # the first rank to say why is the one that knows
+    if status.state != FAILED:  # the first to fail knows why
         status.state, status.reason, status.ended = FAILED, one_line(error), now()
         write_status(folder, status)
 
 
 def supervise(folder: Path, function: Callable[[], Any]) -> Any:
-    """Call what runs the run of a folder, and keep how it ended there; exceptions pass through."""
+    """Call what runs the run of a folder, and keep how it ended there; exceptions pass through.
+
+    Nothing is written for what ends before it has called `begin`.
+    """
+    before = _starts(folder)
     try:
         score = function()
     except KeyboardInterrupt as stop:
-        end(folder, CANCELLED, f"stopped by {signal_of(stop)}")
+        if _starts(folder) > before:
+            end(folder, CANCELLED, f"stopped by {signal_of(stop)}")
         raise
     except Exception as error:
-        fail(folder, error)
+        if _starts(folder) > before or not is_first_rank():
+            fail(folder, error)
         raise
-    end(folder, FINISHED, score=score if isinstance(score, (int, float)) else None)
+    if _starts(folder) > before:
+        end(folder, FINISHED, score=score if isinstance(score, (int, float)) else None)
     return score
 
 
@@ -156,5 +162,6 @@ def one_line(error: BaseException) -> str:
     return text if isinstance(error, MimicKitError) else f"{type(error).__name__}: {text}"
 
 
-def _began_here(status: Status) -> bool:
-    return (status.host, status.pid) == (socket.gethostname(), os.getpid())
+def _starts(folder: Path) -> int:
+    status = read_status(folder)
+    return 0 if status is None else status.starts

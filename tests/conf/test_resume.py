@@ -25,6 +25,7 @@ def test_run_folder_says_what_was_run(finished, tmp_path):
     names = {p.name for p in finished.iterdir()} - {"git.diff"}  # there if the tree is dirty
     assert sorted(names) == [
         "checkpoints", "config.yaml", "environment.json", "overrides.yaml", "resolved.yaml",
+        "status.json",
     ]  # fmt: skip
     resolved = yaml.safe_load((finished / "resolved.yaml").read_text())
     assert (resolved["seed"], resolved["max_samples"], resolved["motion"]) == (3, 1_000_000, "walk")
