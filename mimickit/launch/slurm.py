@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from mimickit.errors import RunError
+from mimickit.errors import ConfigError, RunError
 from mimickit.launch.runs import ACTIVE, JOBS, LOGS, survey
 from mimickit.launch.sweep import Job, SweepLauncher
 from mimickit.training.provenance import write_text
@@ -96,6 +96,7 @@ class SlurmLauncher(SweepLauncher):
 
         Raises:
             RunError: SLURM does not take them.
+            ConfigError: submitit knows no such setting.
         """
         import submitit
         from submitit.core.utils import FailedJobError
@@ -129,7 +130,7 @@ class SlurmLauncher(SweepLauncher):
             said = " ".join(str(error).split())
             raise RunError(f"SLURM does not take the jobs (hydra.launcher.*): {said}") from error
         except (NameError, TypeError) as error:  # what submitit raises for a setting it has not
-            raise RunError(f"hydra.launcher: {error}") from error
+            raise ConfigError(f"hydra.launcher: {str(error).splitlines()[0]}") from error
         return [str(job.job_id) for job in submitted]
 
     def remember(self, numbers: dict[str, str]) -> None:

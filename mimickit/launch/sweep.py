@@ -22,7 +22,7 @@ from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.checks import check_choices
 from mimickit.launch.composing import SAVED_CONFIG
 from mimickit.launch.resolvers import ENGINE_VARIABLE
-from mimickit.launch.runs import ACTIVE, survey
+from mimickit.launch.runs import ACTIVE, LOGS, survey
 from mimickit.launch.snapshot import refuse_dirty, take_snapshot
 from mimickit.launch.status import FINISHED, QUEUED, Status, now, read_status, write_status
 from mimickit.training import provenance
@@ -106,7 +106,8 @@ class SweepLauncher(Launcher):
             refuse_dirty()
         jobs = [self.settle(initial_job_idx + i, list(o)) for i, o in enumerate(job_overrides)]
         due = [job for job in jobs if not self.is_finished(job)]
-        new = [job.folder for job in due if not job.folder.exists()]
+        made = (*(job.folder for job in due), self.folder / LOGS)
+        new = [folder for folder in made if not folder.exists()]
         try:
             for job in due:
                 self.write(job)
