@@ -39,8 +39,9 @@ from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
 from mimickit.objects import SceneObjects, read_objects
+from mimickit.ranks import Ranks, find_ranks
 from mimickit.training import checkpoint as checkpoints
-from mimickit.training import seeding
+from mimickit.training import distributed, seeding
 from mimickit.training.checkpoint import Checkpoints
 from mimickit.training.trainer import Trainer, TrainerSettings
 
@@ -51,8 +52,10 @@ EVALUATE_EVERY = 2_000  # control steps of every environment between evaluations
 class Train:
     """A training run: conf/run.yaml, built. Constructing it writes nothing.
 
+    Each of several processes builds its share of the environments; see docs/distributed.md.
+
     Args:
-        folder: where everything of this run goes.
+        folder: where everything of this run goes; of several processes, rank 0's counts.
         config: the other arguments are the keys of conf/run.yaml.
     """
 
@@ -78,25 +81,38 @@ class Train:
         logger: Optional[Node],
     ) -> None:
         config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
-        self.folder = Path(folder)
+        self.group = distributed.join(find_ranks(os.environ))
+        ranks = self.group.ranks
+        self.folder = Path(self.group.agree("folder", str(folder)))
         self.resume = resume
         self.config = config
         self._logger_nodes = logger or {}  # logger=[] is null
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", training["keep_checkpoints"])
+        self.checkpoints = Checkpoints(
+            self.folder / "checkpoints", training["keep_checkpoints"], ranks.rank, ranks.size
+        )
         self._resume_from = self._checkpoint_to_resume()
-        self._resume_state = checkpoints.read(self._resume_from) if self._resume_from else None
-        # Actor and critic learn side by side on a CPU, so each gets half of the cores.
-        torch.set_num_threads(training["threads"] or max(1, (os.cpu_count() or 1) // 2))
-        if engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
+        self._resume_state = (
+            checkpoints.read_part(self._resume_from, ranks.rank, ranks.size)
+            if self._resume_from
+            else None
+        )
+        # Actor and critic learn side by side on a CPU, so each gets half of the cores; over several
+        # processes they take turns.
+        at_once = 2 if ranks.size == 1 else 1
+        torch.set_num_threads(training["threads"] or max(1, _cores(ranks) // at_once))
+        if self.group.first and engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
             from mimickit.engines.mujoco_warp import compile_notice
 
             print(compile_notice(), flush=True)
-        seeds = seeding.stream_seeds(seed)
+        seeds = seeding.stream_seeds(seed, ranks.rank)
         body: Character = make(character)
         self.method: Method = make(
             method, parts={name: make(node) for name, node in method["parts"].items()}
         )
-        self.env = build_env(config, body, num_envs, seeds["task"], signals=self.method.signals)
+        with self.group.in_turn("kernels"):  # the first one compiles them for all on its host
+            self.env = build_env(
+                config, body, _share(num_envs, ranks), seeds["task"], signals=self.method.signals
+            )
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -109,6 +125,7 @@ class Train:
             algo,
             policy=self.policy,
             generator=seeding.generator(seeds["minibatches"], self.env.device),
+            pool=self.group.pool,
         )
         if self.algo.steps * num_envs > max_samples:
             raise ConfigError(
@@ -116,8 +133,10 @@ class Train:
                 f"algo.steps={self.algo.steps}"
             )
         self.noise = seeding.generator(seeds["policy"], self.env.device)
-        self.evaluator = build_evaluator(
-            config, body, evaluation["num_envs"], library=self.env.task.library
+        self.evaluator = (
+            build_evaluator(config, body, evaluation["num_envs"], library=self.env.task.library)
+            if self.group.first
+            else None
         )
         self.settings = TrainerSettings(
             max_samples=int(max_samples),
@@ -142,12 +161,22 @@ class Train:
             self._resume_state = None
         else:
             trainer.logger.resume(0)
-        self._announce(trainer)
+        if self.group.first:
+            self._announce(trainer)
         finished = trainer.train()
+        samples = trainer.counters.samples
         if not finished:
-            print(f"stopped after {trainer.counters.samples:,} samples, all saved. Go on with:")
-            print(f"  python train.py resume={shlex.quote(str(self.folder))}", flush=True)
+            if self.group.first:
+                print(f"stopped after {samples:,} samples, all saved. Go on with:")
+                print(f"  {self._command()} resume={shlex.quote(str(self.folder))}", flush=True)
+            self.group.close()
             raise KeyboardInterrupt(trainer.stopped_by)  # so that a sweep ends as well
+        score = self.group.agree("score", repr(self._report(samples)) if self.group.first else "")
+        self.group.close()
+        return float(score)
+
+    def _report(self, samples: int) -> float:
+        """Evaluate and write evaluation.json; the mean return of the episodes."""
         episodes = self.config["evaluation"]["episodes"]
         evaluator = build_evaluator(
             self.config,
@@ -156,7 +185,7 @@ class Train:
             library=self.env.task.library,
         )
         results = evaluator.run(self.policy)
-        facts = self._report_facts(trainer.counters.samples)
+        facts = self._report_facts(samples)
         print(write_report(self.folder, results, facts))
         return float(results["overall"]["return"])
 
@@ -168,20 +197,28 @@ class Train:
             algo=self.algo,
             method=self.method,
             evaluator=self.evaluator,
-            logger=Loggers([make(node, folder=folder) for node in self._logger_nodes.values()]),
+            logger=Loggers(
+                make(node, folder=folder)
+                for node in self._logger_nodes.values()
+                if self.group.first
+            ),
             checkpoints=self.checkpoints,
             settings=self.settings,
             noise=self.noise,
             config=self.config,
             facts=self._facts(),
+            group=self.group,
         )
 
     def _announce(self, trainer: Trainer) -> None:
         engine = type(self.env.engine).__name__
         library = ", ".join(self.env.task.clip_names[:5])
         more = len(self.env.task.clip_names) - 5
+        size = self.group.ranks.size
         print(
-            f"{engine} on {self.env.device}: {self.env.num_envs} x "
+            f"{engine} on {self.env.device}: "
+            + (f"{size} processes, each with " if size > 1 else "")
+            + f"{self.env.num_envs} x "
             f"{self.env.engine.character.name}, {self.method.name}, clips {library}"
             + (f" and {more} more" if more > 0 else "")
         )
@@ -194,11 +231,17 @@ class Train:
         elif self.resume not in (None, "auto"):
             print(f"  {self.resume} has no checkpoint yet: starts from the beginning")
 
+    def _command(self) -> str:
+        """What starts this run, as far as its config does not say."""
+        size = self.group.ranks.size
+        return "python train.py" if size == 1 else f"torchrun --nproc-per-node {size} train.py"
+
     def _checkpoint_to_resume(self) -> Optional[Path]:
         if self.resume is None:
             return None
         if self.resume == "auto" or Path(self.resume).is_dir():
-            return self.checkpoints.newest()
+            found = self.group.agree("resume", str(self.checkpoints.newest() or ""))
+            return Path(found) if found else None
         return Path(self.resume)
 
     def _sources(self, seed: int) -> dict[str, Sources]:
@@ -210,6 +253,7 @@ class Train:
                 library=self.env.task.library,
                 device=self.device,
                 generator=seeding.generator(part_seed, self.device),
+                pool=self.group.pool,
             )
             for name, part_seed in seeds.items()
         }
@@ -230,11 +274,12 @@ class Train:
         return {
             **({"method's parts": self.method.facts} if self.method.facts else {}),
             **({"number of rollouts kept": kept} if kept is not None else {}),
+            "processes": self.group.ranks.size,
             "character": self.env.engine.character.name,
             "method": self.method.name,
             "clips": list(self.env.task.clip_names),
             "engine": type(self.env.engine).__name__,
-            "num_envs": self.env.num_envs,
+            "num_envs": self.env.num_envs * self.group.ranks.size,
             "steps per iteration": self.algo.steps,
             "observation sizes": {name: spec.size for name, spec in self.env.groups.items()},
             "action size": self.env.action_size,
@@ -352,6 +397,7 @@ def build_env(
     """
     entries = [] if library is not None else resolve_motions(config["motion"], character)
     engine_node, device = dict(config["engine"]), config["device"]
+    _fit_beside_others(engine_node, device)
     if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
         engine_node["device"] = device
     task_node = {**config["task"], **task_settings}
@@ -416,3 +462,42 @@ def build_evaluator(
         judged["sampling"] = {**sampling, "mode": "length"}
     env = build_env(config, character, num_envs or episodes, start, library, **judged)
     return Evaluator(env, env.task.generator, start, episodes)
+
+
+def _share(num_envs: int, ranks: Ranks) -> int:
+    """A rank's part of a run's environments.
+
+    Raises:
+        ConfigError: they cannot be divided evenly, as means over the ranks ask for.
+    """
+    if num_envs % ranks.size:
+        nearest = max(1, round(num_envs / ranks.size)) * ranks.size
+        raise ConfigError(
+            f"num_envs={num_envs} cannot be divided evenly over {ranks.size} processes: it counts "
+            f"those of all of them; num_envs={nearest} can"
+        )
+    return num_envs // ranks.size
+
+
+def _fit_beside_others(engine_node: dict[str, Any], device: str) -> None:
+    """Leave an engine the cores and the GPU that are this process's, of several on a host.
+
+    Raises:
+        ConfigError: the config names one GPU for all.
+    """
+    ranks = find_ranks(os.environ)
+    if ranks.size == 1:
+        return
+    for key, value in (("device", device), ("engine.device", engine_node.get("device"))):
+        if str(value).startswith("cuda:"):
+            raise ConfigError(
+                f"{key}={value} would put {ranks.size} processes on one GPU: each takes one of its "
+                f"own with {key}=auto or {key}=cuda"
+            )
+    if engine_node.get("threads") == 0:
+        engine_node["threads"] = _cores(ranks)
+
+
+def _cores(ranks: Ranks) -> int:
+    """Processors for this process, of those that it shares with others of the run."""
+    return max(1, (os.cpu_count() or 1) // ranks.local_size)

@@ -143,14 +143,12 @@ class Step:
     """What the environment returns for one control step; nothing has been reset yet.
 
     Attributes:
-        obs: observation groups by name, each [N, size of the group], of the state reached.
         reward: reward terms by name, each [N]; a method weighs them.
         done: [N] int64 of `Done`.
         info: further per-env tensors by name, e.g. `episode_length` [N] in steps.
         signals: what methods asked for, by name, each [N, size], of the state reached.
     """
 
-    obs: dict[str, Tensor]
     reward: dict[str, Tensor]
     done: Tensor
     info: dict[str, Tensor]

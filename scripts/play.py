@@ -78,13 +78,13 @@ def recording(run: LoadedRun, episodes: int, beside: float) -> Iterator[Frame]:
 
     env, task = run.env, run.env.task
     for _ in range(episodes):
-        obs = env.reset_all()
+        env.reset_all()
         ended = False
         steps = 0
         while not ended:
             with torch.no_grad():
-                step = env.step(run.policy.act_deterministic(obs))
-            obs, steps = step.obs, steps + 1
+                step = env.step(run.policy.act_deterministic(env.observe()))
+            steps += 1
             done = int(step.done[0])
             ended = done != Done.NULL
             text = f"{task.clip_names[int(task.clips[0])]}\n{steps * env.dt:.2f} s"

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
     "state": 0, "specs": 0, "objects": 0, "errors": 0, "findings": 0, "geometry": 0, "graphs": 0,
-    "generators": 0,
+    "generators": 0, "pooling": 0, "ranks": 0,
     "characters": 1,
     "engines": 2, "motions": 2, "models": 2,
     "envs": 3, "algos": 3,

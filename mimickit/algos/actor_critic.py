@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Generator, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from mimickit.errors import ConfigError
 from mimickit.generators import restore
 from mimickit.models.distributions import DiagonalGaussian
 from mimickit.models.policy import Policy
+from mimickit.pooling import ALONE, Pool, pooled_var
 
 # (log density [m] of the minibatch's actions, its rows [m] int64) -> what to minimise, and logs.
 Surrogate = Callable[[Tensor, Tensor], Tuple[Tensor, Dict[str, Tensor]]]
+Metrics = Dict[str, Tensor]
 
 
 class ActorCritic:
@@ -34,6 +36,7 @@ class ActorCritic:
         entropy_weight: rewards noise; only of use with a learned sigma.
         max_grad_norm: clip gradients of actor and critic, each; None leaves them.
         schedule: of both learning rates, see `Optimizer`.
+        pool: the ranks that learn together.
     """
 
     def __init__(
@@ -47,16 +50,21 @@ class ActorCritic:
         entropy_weight: float,
         max_grad_norm: Optional[float],
         schedule: str,
+        pool: Pool = ALONE,
     ) -> None:
         if max_grad_norm is not None and not max_grad_norm > 0:
             raise ConfigError(f"algo.max_grad_norm must be > 0 or null, got {max_grad_norm}")
         self.policy = policy
         self.generator = generator
+        self._pool = pool
         self.bound_weight, self.entropy_weight = bound_weight, entropy_weight
         actor_parameters = [*policy.actor.parameters(), *_noise_parameters(policy)]
-        self.actor_optimizer = Optimizer(actor_parameters, actor_optimizer, max_grad_norm, schedule)
-        self.critic_optimizer = Optimizer(
-            policy.critic.parameters(), critic_optimizer, max_grad_norm, schedule
+        self.actor_optimizer, self.critic_optimizer = (
+            Optimizer(parameters, optimizer, max_grad_norm, schedule, pool=pool)
+            for parameters, optimizer in (
+                (actor_parameters, actor_optimizer),
+                (policy.critic.parameters(), critic_optimizer),
+            )
         )
 
     @property
@@ -92,8 +100,8 @@ class ActorCritic:
             partial(self._update_critic, critic_batches, critic_input, returns),
             partial(self._update_actor, actor_batches, actor_input, action, surrogate, actor_terms),
         ]
-        metrics: dict[str, Tensor] = {}
-        for found in side_by_side(jobs, returns.device):
+        metrics: Metrics = {}
+        for found in side_by_side(jobs, returns.device, in_turn=self._pool.ranks > 1):
             metrics.update(found)
         metrics["algo/lr"] = self.actor_optimizer.lr
         return metrics
@@ -114,13 +122,14 @@ class ActorCritic:
 
     def _update_critic(
         self, batches: Sequence[Tensor], inputs: Tensor, returns: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Generator[None, None, Metrics]:
         losses = []
         for rows in batches:
             value = self.policy.value(inputs.index_select(0, rows))
             loss = (value - returns.index_select(0, rows)).square().mean()
             self.critic_optimizer.step(loss)
             losses.append(loss.detach())
+            yield
         return {"algo/critic_loss": _mean(losses)} if losses else {}
 
     def _update_actor(
@@ -130,7 +139,7 @@ class ActorCritic:
         action: Tensor,
         surrogate: Surrogate,
         actor_terms: Sequence[ActorTerm],
-    ) -> dict[str, Tensor]:
+    ) -> Generator[None, None, Metrics]:
         logs: dict[str, List[Tensor]] = {}
         for rows in batches:
             batch = inputs.index_select(0, rows)
@@ -148,6 +157,7 @@ class ActorCritic:
             figures = {"algo/actor_loss": gain, "algo/bound_loss": bound, **figures}
             for name, value in figures.items():
                 logs.setdefault(name, []).append(value.detach())
+            yield
         metrics = {name: _mean(values) for name, values in logs.items()}
         metrics["algo/sigma"] = self.policy.log_std.detach().exp().mean()
         return metrics
@@ -169,9 +179,9 @@ def check_ranges(settings: Sequence[tuple[str, float, float, float]]) -> None:
             raise ConfigError(f"algo.{key} must be in [{low}, {high:g}], got {value}")
 
 
-def fit(returns: Tensor, value: Tensor) -> dict[str, Tensor]:
+def fit(returns: Tensor, value: Tensor, pool: Pool = ALONE) -> Metrics:
     """How well values, of any shape, predict returns: scalars to log."""
-    unexplained = (returns - value).var() / returns.var().clamp_min(1e-8)
+    unexplained = pooled_var(returns - value, pool) / pooled_var(returns, pool).clamp_min(1e-8)
     return {"algo/explained_variance": 1.0 - unexplained, "algo/value": value.mean()}
 
 

@@ -20,6 +20,7 @@ from mimickit.algos.returns import normalized_advantage, td_lambda_returns
 from mimickit.algos.rollout import Rollout
 from mimickit.models.policy import Policy
 from mimickit.models.precision import matmul_precision
+from mimickit.pooling import ALONE, Pool
 
 
 class AWR:
@@ -32,6 +33,7 @@ class AWR:
     Args:
         policy: what to improve.
         generator: draws the minibatches; on the policy's device.
+        pool: the ranks that learn together, each from its own rollouts.
         steps: T, steps per env and iteration.
         rollouts: R; 1 is on policy, the published preset.
         discount: gamma per step. trace: lambda of TD(lambda).
@@ -48,6 +50,7 @@ class AWR:
         self,
         policy: Policy,
         generator: torch.Generator,
+        pool: Pool = ALONE,
         *,
         steps: int,
         rollouts: int,
@@ -82,6 +85,7 @@ class AWR:
         )
         self.policy = policy
         self.generator = generator
+        self._pool = pool
         self.steps, self.rollouts = steps, rollouts
         self.discount, self.trace = discount, trace
         self.temperature, self.max_weight = temperature, max_weight
@@ -96,6 +100,7 @@ class AWR:
             entropy_weight=entropy_weight,
             max_grad_norm=max_grad_norm,
             schedule=schedule,
+            pool=pool,
         )
         self._kept: dict[str, Tensor] = {}  # [R, ...] by name: what is learned from
         self._slot = torch.zeros(1, dtype=torch.long, device=generator.device)  # the oldest's
@@ -156,8 +161,8 @@ class AWR:
             next_value = rollout.next_values(values, self.policy.value(timeout_input), done)
             returns = td_lambda_returns(reward, next_value, done, self.discount, self.trace)
             value = values[:-1]
-            advantage = normalized_advantage(returns, value, clip=float("inf")).flatten()
-            weight = (advantage / self.temperature).exp().clamp_max(self.max_weight)
+            advantage = normalized_advantage(returns, value, float("inf"), self._pool)
+            weight = (advantage.flatten() / self.temperature).exp().clamp_max(self.max_weight)
         metrics = self.learner.learn(
             self._minibatches(rollout.samples, self.critic_epochs, self.critic_minibatches),
             critic_input[:-1].flatten(0, 1),
@@ -168,7 +173,7 @@ class AWR:
             partial(self._surrogate, weight),
             actor_terms,
         )
-        return {**metrics, **fit(returns, value), "algo/weight": weight.mean()}
+        return {**metrics, **fit(returns, value, self._pool), "algo/weight": weight.mean()}
 
     def _surrogate(
         self, weight: Tensor, log_prob: Tensor, rows: Tensor

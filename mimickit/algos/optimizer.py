@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mimickit.errors import CheckpointError, ConfigError
+from mimickit.pooling import ALONE, Pool
 
 SCHEDULES = ("constant", "linear")
 CAPTURABLE = ("fused", "capturable")  # options that keep a torch optimiser's step on the device
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 class Optimizer:
     """Steps on losses; on a CUDA device, steps may be captured and replayed as a graph.
 
+    Over several ranks it steps on the mean of their losses: all gradients side by side in one
+    all-reduce, and what is clipped is the mean's norm.
+
     A graph keeps the addresses of what it works on, so the learning rate is then a tensor on the
     device, and going on from a checkpoint fills the moments that are there.
 
@@ -31,6 +35,7 @@ class Optimizer:
         max_grad_norm: clip the gradient's norm; None leaves it.
         schedule: "constant", or "linear": the rate falls to zero over the run.
         key: where in the config the factory stands, for messages.
+        pool: the ranks that learn together.
 
     Attributes:
         capturable: whether `step` may be captured: never on a CPU, and only if the torch optimiser
@@ -47,6 +52,7 @@ class Optimizer:
         max_grad_norm: Optional[float] = None,
         schedule: str = "constant",
         key: str = "algo.actor_optimizer, algo.critic_optimizer",
+        pool: Pool = ALONE,
     ) -> None:
         if schedule not in SCHEDULES:
             raise ConfigError(f"algo.schedule={schedule}: choose one of {', '.join(SCHEDULES)}")
@@ -59,6 +65,8 @@ class Optimizer:
             raise ConfigError(f"{key}: {error}") from error
         self.capturable = bool(options) and all(options.values())
         self.max_grad_norm = max_grad_norm
+        self._pool = pool
+        pool.keep_equal(self.parameters)
         self._key = key
         self.schedule = schedule
         self._base_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -95,9 +103,20 @@ class Optimizer:
         """One descent step on a scalar loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self._pool.ranks > 1:
+            self._average_gradients()
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         self.optimizer.step()
+
+    @torch.no_grad()
+    def _average_gradients(self) -> None:
+        """Replace the gradients by their means over the ranks, which lie in one flat buffer."""
+        graded = [p for p in self.parameters if p.grad is not None]
+        flat = torch.cat([p.grad.reshape(-1) for p in graded])  # type: ignore[union-attr]
+        mean = self._pool.sum(flat).div_(self._pool.ranks)
+        for parameter, part in zip(graded, mean.split([p.numel() for p in graded])):
+            parameter.grad = part.view_as(parameter)
 
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's moments; its settings stay the config's."""

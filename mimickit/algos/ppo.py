@@ -21,6 +21,7 @@ from mimickit.algos.returns import normalized_advantage, td_lambda_returns
 from mimickit.algos.rollout import Rollout
 from mimickit.models.policy import Policy
 from mimickit.models.precision import matmul_precision
+from mimickit.pooling import ALONE, Pool
 
 
 class PPO:
@@ -29,6 +30,7 @@ class PPO:
     Args:
         policy: what to improve.
         generator: draws the minibatches; on the policy's device.
+        pool: the ranks that learn together, each from its own rollouts.
         steps: T, steps per env and iteration.
         discount: gamma per step. trace: lambda of TD(lambda).
         clip: how far a probability ratio may move before its gain stops counting.
@@ -46,6 +48,7 @@ class PPO:
         self,
         policy: Policy,
         generator: torch.Generator,
+        pool: Pool = ALONE,
         *,
         steps: int,
         discount: float,
@@ -78,6 +81,7 @@ class PPO:
         )
         self.policy = policy
         self.generator = generator
+        self._pool = pool
         self.steps = steps
         self.discount, self.trace = discount, trace
         self.clip, self.advantage_clip = clip, advantage_clip
@@ -92,6 +96,7 @@ class PPO:
             entropy_weight=entropy_weight,
             max_grad_norm=max_grad_norm,
             schedule=schedule,
+            pool=pool,
         )
 
     @property
@@ -120,7 +125,8 @@ class PPO:
             returns = td_lambda_returns(
                 rollout.reward, next_value, rollout.done, self.discount, self.trace
             )
-            advantage = normalized_advantage(returns, value, self.advantage_clip).flatten()
+            advantage = normalized_advantage(returns, value, self.advantage_clip, self._pool)
+            advantage = advantage.flatten()
         metrics = self.learner.learn(
             self._minibatches(rollout.samples, self.critic_epochs, self.critic_minibatches),
             critic_input[:-1].flatten(0, 1),
@@ -131,7 +137,7 @@ class PPO:
             partial(self._surrogate, rollout.log_prob.flatten(), advantage),
             actor_terms,
         )
-        return {**metrics, **fit(returns, value)}
+        return {**metrics, **fit(returns, value, self._pool)}
 
     def _values(self, rollout: Rollout, critic_input: Tensor) -> tuple[Tensor, Tensor]:
         """V of the states acted on and of those reached, [T, N] each."""

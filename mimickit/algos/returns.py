@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mimickit.pooling import ALONE, Pool, pooled_std_mean
 from mimickit.state import Done
 
 
@@ -40,8 +41,12 @@ def td_lambda_returns(
     return returns
 
 
-def normalized_advantage(returns: Tensor, value: Tensor, clip: float) -> Tensor:
-    """Advantages standardised over all samples and clipped to +-clip; same shape as the inputs."""
+def normalized_advantage(returns: Tensor, value: Tensor, clip: float, pool: Pool = ALONE) -> Tensor:
+    """Advantages standardised over all samples and clipped to +-clip; same shape as the inputs.
+
+    Args:
+        pool: the ranks whose samples count as one.
+    """
     advantage = returns - value
-    std, mean = torch.std_mean(advantage)
+    std, mean = pooled_std_mean(advantage, pool)
     return ((advantage - mean) / std.clamp_min(1e-5)).clamp_(-clip, clip)

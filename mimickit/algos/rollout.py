@@ -75,18 +75,22 @@ class Rollout:
         action: Tensor,
         log_prob: Tensor,
         step: Step,
+        reached: Optional[Mapping[str, Tensor]],
     ) -> None:
         """Store step t: what was seen, done, and what came of it.
 
         Args:
             t: the step; within a graph that is replayed for every step, a tensor [1] int64 of it.
+            reached: what is seen of the state that the step reached, by group [N, size]; may be
+                None where the clock cut no episode, as nothing of it is kept then.
         """
         for name, buffer in self.obs.items():
             _write(buffer, t, obs[name])
-        timed_out = (step.done == int(Done.TIME)).unsqueeze(-1)
-        stretch = t // self._max_steps if self._stretches > 1 else 0
-        for name, buffer in self.timeout_obs.items():
-            _write_where(buffer, stretch, timed_out, step.obs[name])
+        if reached is not None:
+            timed_out = (step.done == int(Done.TIME)).unsqueeze(-1)
+            stretch = t // self._max_steps if self._stretches > 1 else 0
+            for name, buffer in self.timeout_obs.items():
+                _write_where(buffer, stretch, timed_out, reached[name])
         _write(self.action, t, action)
         _write(self.log_prob, t, log_prob)
         _write(self.done, t, step.done)

@@ -1,7 +1,8 @@
 """The environment's loop: one engine, one task, one action space, N envs.
 
-`step` never resets: it returns the state that was reached, also at an episode's end, so that
-learners can look at it. Whoever steps calls `reset` with the mask of finished envs.
+`step` never resets: the state that was reached stays, also at an episode's end, so that learners
+can look at it. Whoever steps calls `reset` with the mask of finished envs. Neither observes, which
+costs as much as the rest of a step's bookkeeping: `observe` is for when somebody wants to see.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ class Env:
         signals: what methods look at, by name.
         action_size: width of an action.
         dt: seconds per step.
-        obs: the current observations, by group.
         episode_steps: [N] steps since the last reset.
         divergences: how many times an engine's world blew up, [] int64.
     """
@@ -67,7 +67,6 @@ class Env:
             )
         self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.divergences = torch.zeros((), dtype=torch.long, device=self.device)
-        self.obs: dict[str, Tensor] = {}
         self.reset_all()
 
     @property
@@ -85,18 +84,16 @@ class Env:
         """What new episodes are drawn from."""
         return self.task.generator
 
-    def reset_all(self) -> dict[str, Tensor]:
+    def reset_all(self) -> None:
         """Start a new episode everywhere."""
-        return self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+        self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
 
     @torch.inference_mode()  # spares autograd's share of each small operation
-    def reset(self, mask: Tensor) -> dict[str, Tensor]:
-        """Start a new episode where mask [N] is true; observations of all envs."""
+    def reset(self, mask: Tensor) -> None:
+        """Start a new episode where mask [N] is true."""
         self.engine.write(mask, self._draw(mask))
         self._place(mask)
         self._remember(mask)
-        self.obs = self._observe()
-        return self.obs
 
     @torch.inference_mode()
     def step(self, action: Tensor) -> Step:
@@ -104,9 +101,12 @@ class Env:
         self.engine.command(self._decode(action))
         self._place(None)
         self.engine.step()
-        step = self._judge()
-        self.obs = step.obs
-        return step
+        return self._judge()
+
+    @torch.inference_mode()
+    def observe(self) -> dict[str, Tensor]:
+        """What is seen now, after a step or a reset: groups by name, each [N, size], fresh."""
+        return self._observe()
 
     def compile(self) -> None:
         """Fuse all but the physics with torch.compile: slow at the first steps, faster after."""
@@ -126,7 +126,7 @@ class Env:
         return self.actions.decode(action, self.task.next_reference)
 
     def _judge(self) -> Step:
-        """What came of a step: observations, rewards, and how episodes stand."""
+        """What came of a step: rewards, signals, and how episodes stand."""
         state, diverged = self.engine.state, self.engine.diverged
         self.task.advance(state)
         self.episode_steps += 1
@@ -137,7 +137,6 @@ class Env:
             failed=self.task.failed(state) | diverged,
         )
         return Step(
-            obs=self._observe(),
             reward=self.task.rewards(state),
             done=done,
             info={"episode_steps": self.episode_steps.clone()},
@@ -173,4 +172,3 @@ class Env:
             signal.load_state_dict(state["signals"][name])
         self.episode_steps.copy_(state["episode_steps"])
         self.divergences.copy_(state["divergences"])
-        self.obs = self._observe()

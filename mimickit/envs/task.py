@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mimickit.motions.library import MotionLibrary
 from mimickit.objects import Placement
+from mimickit.pooling import Pool
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 
@@ -106,6 +107,10 @@ class Task(Protocol):
 
     def markers(self, state: CharacterState) -> list[Marker]:
         """What viewers draw besides the characters."""
+        ...
+
+    def exchange(self, pool: Pool) -> None:
+        """Share what was learned of the episodes with the other ranks, after each iteration."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...

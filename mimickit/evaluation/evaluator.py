@@ -66,7 +66,7 @@ class Evaluator:
 
         rounds, num, device = self.episodes_per_env, env.num_envs, env.device
         self._policy: Optional[DeterministicPolicy] = None
-        self._obs = {name: obs.clone() for name, obs in env.obs.items()}  # what is acted on next
+        self._obs = {name: obs.clone() for name, obs in env.observe().items()}  # acted on next
         self._sums = torch.zeros(num, len(means) + 1, device=device)  # of open episodes
         self._ended = torch.zeros(num, dtype=torch.long, device=device)  # [N] episodes so far
         self._round = torch.arange(rounds, device=device).unsqueeze(-1)  # [K, 1]
@@ -91,7 +91,8 @@ class Evaluator:
             self._policy = policy
             self._step.recapture()  # a graph reads the weights where they were
         self.generator.manual_seed(self.seed)
-        self._hold(self.env.reset_all())
+        self.env.reset_all()
+        self._hold()
         self._sums.zero_()
         self._ended.zero_()
 
@@ -136,7 +137,8 @@ class Evaluator:
         figures = env.task.figures(env.state).values()
         self._sums += torch.stack([*self._errors(), *figures, _total(step.reward)], dim=-1)
         self._record(ended, step.done != int(Done.FAIL))
-        self._hold(env.reset(ended))
+        env.reset(ended)
+        self._hold()
 
     def _errors(self) -> list[Tensor]:
         """The tracking errors of the state that was reached, [N] each."""
@@ -158,8 +160,9 @@ class Evaluator:
         self._ended += ended
         self._sums.masked_fill_(ended.unsqueeze(-1), 0.0)
 
-    def _hold(self, obs: dict[str, Tensor]) -> None:
-        for name, value in obs.items():
+    def _hold(self) -> None:
+        """Keep what is seen now where graphs look for it."""
+        for name, value in self.env.observe().items():
             self._obs[name].copy_(value)
 
 

@@ -37,6 +37,7 @@ from mimickit.launch.ranks import is_first_rank
 from mimickit.launch.resolvers import CONF, choose_engine
 from mimickit.launch.slurm import SlurmLauncher
 from mimickit.launch.status import supervise
+from mimickit.ranks import find_ranks
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows every traceback
 
@@ -115,6 +116,8 @@ def run_program(job: Job, config_name: str) -> None:
     """Let Hydra read the command line and run the job; errors come out as they are."""
     register()
     register_launchers()
+    if find_ranks(os.environ).size > 1:  # torch would print a stack for each broken connection
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     prog, overrides, flags, multirun = read_command_line(sys.argv)
     name, overrides = base_config(overrides, config_name, multirun)
     old_argv, old_full = sys.argv, os.environ.get(FULL_ERROR)
@@ -160,12 +163,20 @@ def friendly_errors(code: int = 1) -> Iterator[None]:
     except MimicKitError as error:
         if full:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{_rank_prefix()}error: {error}", file=sys.stderr)
         raise SystemExit(code) from None
     except KeyboardInterrupt:
         if full:
             raise
         raise SystemExit(130) from None
+
+
+def _rank_prefix() -> str:
+    """Who speaks, where a run has several processes."""
+    with contextlib.suppress(RunError):  # else it is what the error says
+        ranks = find_ranks(os.environ)
+        return f"[{ranks.label}] " if ranks.size > 1 else ""
+    return ""
 
 
 def read_command_line(argv: Sequence[str]) -> tuple[str, list[str], list[str], bool]:

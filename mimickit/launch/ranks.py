@@ -1,22 +1,16 @@
-"""Which of a run's processes this one is, and which SLURM job it belongs to."""
+"""Whether this process speaks for its run, and which SLURM job it belongs to."""
 
 from __future__ import annotations
 
 import os
 from typing import Optional
 
-
-def rank() -> int:
-    """The number of this process among those of its run; 0 if there is only one.
-
-    torchrun says it in RANK, srun in SLURM_PROCID.
-    """
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+from mimickit.ranks import find_ranks
 
 
 def is_first_rank() -> bool:
     """Whether this process is the one that speaks for all of a run's."""
-    return rank() == 0
+    return find_ranks(os.environ).rank == 0
 
 
 def slurm_job() -> Optional[str]:

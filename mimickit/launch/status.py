@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mimickit.errors import MimicKitError, RunError
-from mimickit.launch.ranks import is_first_rank, rank, slurm_job
+from mimickit.launch.ranks import is_first_rank, slurm_job
+from mimickit.ranks import find_ranks
 from mimickit.training.provenance import write_text
 from mimickit.training.signals import signal_of
 
@@ -127,7 +128,7 @@ def fail(folder: Path, error: Exception) -> None:
     status = read_status(folder)
     if status is None:
         return
-    name = ERROR if is_first_rank() else f"error-{rank()}.txt"
+    name = ERROR if is_first_rank() else f"error-{find_ranks(os.environ).rank}.txt"
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     write_text(folder / name, "".join(lines))
     if status.state != FAILED:  # the first to fail knows why

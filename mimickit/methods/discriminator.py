@@ -33,7 +33,8 @@ PROJECTIONS = 64  # random directions along which rollouts and demonstrations ar
 class Discriminator(Part, ABC):
     """What both discriminators share: everything but what they look at and what is real.
 
-    Fakes are the rollout's samples and, as many again, those of earlier iterations.
+    Fakes are the rollout's samples and, as many again, those of earlier iterations. Of several
+    ranks each takes an equal share of all that is looked at and kept.
 
     Args:
         hidden, activation: of the network. logit_init: bound of its initial last-layer weights.
@@ -102,8 +103,10 @@ class Discriminator(Part, ABC):
         self._width = width
         self.network = mlp(width, self._hidden, 1, self._activation, self._logit_init).to(device)
         self.normalizer = self._make_normalizer(width).to(device)
-        self.optimizer = self._make_optimizer(self.network.parameters())
-        self.replay = Replay(self._capacity, width, device)
+        self._pool = sources.pool
+        self._pool.keep_equal(self.normalizer.buffers())
+        self.optimizer = self._make_optimizer(self.network.parameters(), pool=self._pool)
+        self.replay = Replay(-(-self._capacity // self._pool.ranks), width, device)
         self.generator = sources.generator
 
     @property
@@ -195,7 +198,7 @@ class Discriminator(Part, ABC):
 
     def _pushed_per_batch(self, rows: int) -> int:
         """How many samples of a minibatch go into the replay, so that an iteration's add up."""
-        share = -(-self._push // max(1, self._epochs * self._minibatches))
+        share = -(-self._push // max(1, self._epochs * self._minibatches * self._pool.ranks))
         return min(share, rows, self.replay.capacity)
 
     @abstractmethod
@@ -248,7 +251,7 @@ class StyleDiscriminator(Discriminator):
         return Normalizer(width, self._normalizer_samples)
 
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
-        self.normalizer.update(torch.cat([fresh, real]))
+        self.normalizer.update(torch.cat([fresh, real]), self._pool)
 
     def _real(self, count: int) -> Tensor:
         return self._window.demonstrations(*self._sampler.sample(count))
@@ -284,7 +287,7 @@ class PairDiscriminator(Discriminator):
         return ScaleNormalizer(width, self._normalizer_samples)
 
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
-        self.normalizer.update(fresh)
+        self.normalizer.update(fresh, self._pool)
 
     def _real(self, count: int) -> Tensor:
         return self._zero

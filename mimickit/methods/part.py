@@ -14,6 +14,7 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.signals import Signal
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import MotionSampler
+from mimickit.pooling import ALONE, Pool
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Sources:
         signals: what the environment observes for the parts, by name.
         library: the clips. device: of all tensors.
         generator: this part's own source of randomness.
+        pool: the ranks that learn together, for the part's optimisers and running statistics.
     """
 
     signals: Mapping[str, Signal]
     library: MotionLibrary
     device: torch.device
     generator: torch.Generator
+    pool: Pool = ALONE
 
     def sampler(self, generator: torch.Generator) -> MotionSampler:
         """Draws demonstrations: clips by weight, times uniform, whatever episodes begin with."""

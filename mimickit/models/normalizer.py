@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from mimickit.pooling import ALONE, Pool
 
 CHUNK = 65_536  # rows of which a float64 copy is made at a time, which bounds its memory
 
@@ -54,18 +59,12 @@ class Normalizer(nn.Module):
         return (values - self._shift).mul_(self._scale).clamp_(-self.clip, self.clip)
 
     @torch.no_grad()
-    def update(self, values: Tensor) -> None:
-        """Fold in a batch [..., size], unless the budget is spent."""
+    def update(self, values: Tensor, pool: Pool = ALONE) -> None:
+        """Fold in a batch [..., size], and those of the other ranks, unless the budget is spent."""
         frozen = self.count >= self.max_samples
-        count, mean, square_sum = self.count, self.mean, self.square_sum
-        for chunk in values.reshape(-1, values.shape[-1]).split(CHUNK):
-            rows = len(chunk)
-            chunk_var, chunk_mean = torch.var_mean(chunk.double(), dim=0, unbiased=False)
-            total = count + rows
-            delta = chunk_mean - mean
-            mean = mean + delta * (rows / total)
-            square_sum = square_sum + (chunk_var * rows + delta.square() * (count * rows / total))
-            count = total
+        chunks = values.reshape(-1, values.shape[-1]).split(CHUNK)
+        merge = self._merge if pool.ranks == 1 else partial(self._merge_pooled, pool=pool)
+        count, mean, square_sum = merge(chunks)
         std = (square_sum / count).sqrt().clamp_min(self.min_std)
         for buffer, new in (
             (self.count, count),
@@ -75,6 +74,37 @@ class Normalizer(nn.Module):
             (self._scale, (1.0 / std).float()),
         ):
             buffer.copy_(torch.where(frozen, buffer, new))
+
+    def _merge(self, chunks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Count, mean and square sum with chunks [rows, size] folded in."""
+        count, mean, square_sum = self.count, self.mean, self.square_sum
+        for chunk in chunks:
+            rows = len(chunk)
+            chunk_var, chunk_mean = torch.var_mean(chunk.double(), dim=0, unbiased=False)
+            total = count + rows
+            delta = chunk_mean - mean
+            mean = mean + delta * (rows / total)
+            square_sum = square_sum + (chunk_var * rows + delta.square() * (count * rows / total))
+            count = total
+        return count, mean, square_sum
+
+    def _merge_pooled(self, chunks: Sequence[Tensor], pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
+        """As `_merge`, of the chunks of all ranks, by one sum over these.
+
+        What is summed is measured from the present mean, which all ranks share, so that here too
+        features with a large mean lose nothing.
+        """
+        sums = torch.zeros(2, len(self.mean), dtype=torch.float64, device=self.mean.device)
+        for chunk in chunks:
+            apart = chunk.double() - self.mean
+            sums += torch.stack([apart.sum(0), apart.square().sum(0)])
+        first, second = pool.sum(sums)
+        rows = sum(len(chunk) for chunk in chunks) * pool.ranks
+        total = self.count + rows
+        delta = first / rows
+        within = (second - first * delta).clamp_min(0.0)
+        square_sum = self.square_sum + within + delta.square() * (self.count * rows / total)
+        return total, self.mean + delta * (rows / total), square_sum
 
 
 class ScaleNormalizer(nn.Module):
@@ -103,11 +133,13 @@ class ScaleNormalizer(nn.Module):
         return values / self.mean.clamp_min(self.min_scale).float()
 
     @torch.no_grad()
-    def update(self, values: Tensor) -> None:
-        """Fold in a batch [..., size], unless the budget is spent."""
+    def update(self, values: Tensor, pool: Pool = ALONE) -> None:
+        """Fold in a batch [..., size], and those of the other ranks, unless the budget is spent."""
         rows = values.reshape(-1, values.shape[-1]).abs()
-        total = self.count + len(rows)
-        mean = self.mean + (rows.mean(0, dtype=torch.float64) - self.mean) * (len(rows) / total)
+        count = len(rows) * pool.ranks
+        total = self.count + count
+        batch_mean = pool.sum(rows.mean(0, dtype=torch.float64)) / pool.ranks
+        mean = self.mean + (batch_mean - self.mean) * (count / total)
         frozen = self.count >= self.max_samples
         self.mean.copy_(torch.where(frozen, self.mean, mean))
         self.count.copy_(torch.where(frozen, self.count, total))

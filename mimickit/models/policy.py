@@ -14,6 +14,7 @@ from mimickit.models.distributions import DiagonalGaussian
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
 from mimickit.models.precision import PRECISIONS, matmul_precision, run_network
+from mimickit.pooling import ALONE, Pool
 from mimickit.specs import GroupSpec
 
 SIGMA_TYPES = ("fixed", "learned", "state")
@@ -132,11 +133,11 @@ class Policy(nn.Module):
         """The most likely action [N, A]."""
         return self._act_on(obs).mean
 
-    def update_normalizers(self, obs: Mapping[str, Tensor]) -> None:
-        """Fold observations [..., size] of each used group into its statistics."""
+    def update_normalizers(self, obs: Mapping[str, Tensor], pool: Pool = ALONE) -> None:
+        """Fold observations [..., size] of each used group, all ranks', into its statistics."""
         for name, normalizer in self.normalizers.items():
             assert isinstance(normalizer, Normalizer)
-            normalizer.update(obs[name])
+            normalizer.update(obs[name], pool)
 
     def _act_on(self, obs: Mapping[str, Tensor]) -> DiagonalGaussian:
         with matmul_precision(self.precision, self.log_std.device):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mimickit.errors import CheckpointError, ConfigError, closest
 from mimickit.motions.library import MotionLibrary
+from mimickit.pooling import Pool
 
 MODES = ("weights", "uniform", "length", "adaptive")
 LEAST_CHANCE = 0.02  # of failing in a bin: so that none is drawn 50 times as often as others
@@ -137,6 +138,9 @@ class MotionSampler:
             clips: [N] int64. times: in the clip, [N] s. failed: [N] bool.
         """
 
+    def exchange(self, pool: Pool) -> None:
+        """Learn also what other ranks recorded since the last exchange; not within a step."""
+
     def state_dict(self) -> dict[str, Any]:
         """What was learned; nothing here."""
         return {}
@@ -205,6 +209,9 @@ class AdaptiveSampler(MotionSampler):
         # What was seen: buffers that never change place.
         self._failures = torch.zeros(total, device=device)  # [K]
         self._seconds = torch.zeros(total, device=device)  # [K]
+        # For `exchange`: what all ranks knew at the last one [2, K], and what this one saw since.
+        self._shared = torch.zeros(2, total, device=device)
+        self._new = torch.zeros(2, total, device=device)
 
     def sample(self, count: int) -> tuple[Tensor, Tensor]:
         """As `MotionSampler.sample`, with as many draws."""
@@ -232,6 +239,15 @@ class AdaptiveSampler(MotionSampler):
         kept = torch.exp(-seconds / self.sampling.memory_s)
         self._failures.mul_(kept).add_(failures)
         self._seconds.mul_(kept).add_(seconds)
+        self._new.add_(torch.stack([failures, seconds]))
+
+    def exchange(self, pool: Pool) -> None:
+        """See `MotionSampler.exchange`: the sums fade by what was seen on all ranks together."""
+        new = pool.sum(self._new)
+        self._shared.mul_(torch.exp(-new[1] / self.sampling.memory_s)).add_(new)
+        self._new.zero_()
+        self._failures.copy_(self._shared[0])
+        self._seconds.copy_(self._shared[1])
 
     def failure_chances(self) -> Tensor:
         """How likely an episode fails in passing through each bin, [K] in [0, 1]."""
@@ -268,6 +284,8 @@ class AdaptiveSampler(MotionSampler):
             )
         self._failures.copy_(state["failures"])
         self._seconds.copy_(state["seconds"])
+        self._shared.copy_(torch.stack([self._failures, self._seconds]))
+        self._new.zero_()
 
 
 def clip_shares(library: MotionLibrary, mode: str) -> Tensor:

@@ -23,6 +23,7 @@ from mimickit.geometry.quaternion import heading_inverse
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.sampler import make_sampler, read_sampling
 from mimickit.objects import Placement, SceneObjects
+from mimickit.pooling import Pool
 from mimickit.specs import GroupSpec
 from mimickit.state import CharacterState, Marker
 from mimickit.tasks.checks import check_number, check_terms
@@ -295,6 +296,9 @@ class Imitate:
         if self.sampler.adaptive:  # what a goal counts as lost says nothing about the clip
             self.sampler.record(self._clips, self.times, failed)
         return failed if self.goal is None else failed | self.goal.failed(state)
+
+    def exchange(self, pool: Pool) -> None:
+        self.sampler.exchange(pool)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import re
+import time
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -20,8 +21,10 @@ from mimickit.errors import CheckpointError
 VERSION = 1
 BEST = "best.pt"
 TEMPORARY = "unfinished.tmp"  # one name for all, so that what a kill leaves is written over
+RANKS_TIMEOUT_S = 300.0  # for the other ranks' parts of a checkpoint to be written
 _NAME = re.compile(r"checkpoint_(\d{12})\.pt")
 _KEYS = ("version", "samples", "config", "facts", "run", "policy")
+_DEFAULTS = {"processes": 1}  # facts that older checkpoints leave out
 
 
 class Checkpoints:
@@ -31,16 +34,21 @@ class Checkpoints:
     goes on. At most one is written at a time, and what went wrong is raised by the next call that
     writes or by `wait`. A program that ends waits for the thread.
 
+    Of a run over several processes every rank writes its part to a file of its own, in a folder
+    that all can see, and rank 0 its own last: where that file is, the checkpoint is complete.
+
     Args:
         folder: is created when first written to.
         keep: how many of the newest to keep.
+        rank, ranks: of this process among how many.
     """
 
-    def __init__(self, folder: Path, keep: int = 3) -> None:
+    def __init__(self, folder: Path, keep: int = 3, rank: int = 0, ranks: int = 1) -> None:
         if keep < 1:
             raise CheckpointError(f"training.keep_checkpoints must be at least 1, got {keep}")
         self.folder = folder
         self.keep = keep
+        self.rank, self.ranks = rank, ranks
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._written: Optional[Future] = None
 
@@ -62,12 +70,22 @@ class Checkpoints:
             CheckpointError: this one, or the last one behind, could not be written.
         """
         path = self.folder / f"checkpoint_{state['samples']:012d}.pt"
-        self._write(path, state, behind)
+        self._write(rank_path(path, self.rank), state, behind)
         return path
 
     def save_best(self, state: dict[str, Any], behind: bool = False) -> None:
         """Write the best one so far atomically; see `save`."""
         self._write(self.folder / BEST, state, behind)
+
+    def forget_incomplete(self) -> None:
+        """Remove this rank's parts of checkpoints that were never completed, before any is saved.
+
+        Else rank 0 would take one of them for a part of the checkpoint of as many samples to come.
+        """
+        complete = {rank_path(path, self.rank) for path in self.paths()}
+        for part in self.folder.glob(f"checkpoint_*{rank_path(Path('.pt'), self.rank).name}"):
+            if self.rank > 0 and part not in complete:
+                part.unlink()
 
     def wait(self) -> None:
         """Until what is written behind is there.
@@ -89,9 +107,33 @@ class Checkpoints:
             self._write_and_tidy(path, state)
 
     def _write_and_tidy(self, path: Path, state: dict[str, Any]) -> None:
+        if self.rank > 0:
+            write(path, state, f"{self.rank}-{TEMPORARY}")
+            return
+        if path.name != BEST:
+            self._wait_for_parts(path)
         write(path, state)
         for old in self.paths()[: -self.keep]:
             old.unlink()
+            for rank in range(1, self.ranks):
+                rank_path(old, rank).unlink()
+
+    def _wait_for_parts(self, path: Path) -> None:
+        limit = time.monotonic() + RANKS_TIMEOUT_S
+        missing = list(range(1, self.ranks))
+        while missing and time.monotonic() < limit:
+            missing = [rank for rank in missing if not rank_path(path, rank).exists()]
+            time.sleep(0.01 if missing else 0.0)
+        if missing:
+            raise CheckpointError(
+                f"checkpoint {path} is incomplete: rank {', '.join(map(str, missing))} wrote "
+                f"nothing there within {RANKS_TIMEOUT_S:g} s; do all hosts see that folder?"
+            )
+
+
+def rank_path(path: Path, rank: int) -> Path:
+    """Where a rank's part of the checkpoint at `path` is."""
+    return path.with_name(f"{path.stem}.rank{rank}{path.suffix}") if rank > 0 else path
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
@@ -105,13 +147,13 @@ def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
-def write(path: Path, state: dict[str, Any]) -> None:
+def write(path: Path, state: dict[str, Any], temporary_name: str = TEMPORARY) -> None:
     """Write a checkpoint so that `path` is at any moment absent, the old one or the new one.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    temporary = path.parent / TEMPORARY
+    temporary = path.parent / temporary_name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -167,6 +209,28 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
+def read_part(path: Path, rank: int, ranks: int) -> dict[str, Any]:
+    """Load a checkpoint as a rank needs it to go on: with that rank's own part of the run.
+
+    Raises:
+        CheckpointError: see `read`; or the checkpoint is not of as many ranks.
+    """
+    state = read(path)
+    theirs = state["facts"].get("processes", 1)
+    if theirs != ranks:
+        raise CheckpointError(
+            f"checkpoint {path} is of a run over {theirs} processes, this is one over {ranks}: go "
+            f"on with {theirs} (torchrun --nproc-per-node, srun --ntasks)"
+        )
+    absent = [r for r in range(1, ranks) if not rank_path(path, r).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"checkpoint {path} has no part of rank {', '.join(map(str, absent))} beside it"
+            + (": go on with the newest checkpoint instead" if path.name == BEST else "")
+        )
+    return state if rank == 0 else {**state, "run": read(rank_path(path, rank))["run"]}
+
+
 def check_same_run(path: Path, saved: dict[str, Any], present: dict[str, Any]) -> None:
     """Refuse a checkpoint whose tensors would not fit, naming what differs.
 
@@ -177,9 +241,10 @@ def check_same_run(path: Path, saved: dict[str, Any], present: dict[str, Any]) -
         CheckpointError: a fact differs.
     """
     for fact, value in present.items():
-        if saved.get(fact) != value:
+        theirs = saved.get(fact, _DEFAULTS.get(fact))
+        if theirs != value:
             raise CheckpointError(
-                f"checkpoint {path} is of another run: its {fact} is {_short(saved.get(fact))}, "
+                f"checkpoint {path} is of another run: its {fact} is {_short(theirs)}, "
                 f"here it is {_short(value)}"
             )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 import torch
 from torch import Tensor
 
@@ -30,7 +28,7 @@ class Collector:
         self.noise = noise
         self._on_cuda = env.device.type == "cuda"
         self._t = torch.zeros(1, dtype=torch.long, device=env.device)
-        self._obs = {name: obs.clone() for name, obs in env.obs.items()}  # what is acted on next
+        self._obs = {name: obs.clone() for name, obs in env.observe().items()}  # acted on next
         self._step = Graphed(self._captured_step, env.device, [noise, env.generator])
 
     @torch.no_grad()
@@ -38,29 +36,38 @@ class Collector:
         """T steps of all envs."""
         if self._on_cuda:
             self._t.zero_()
-            self._hold(self.env.obs)
+            self._hold()
             for _ in range(self.rollout.steps):
                 self._step()
             self.rollout.finish(self._obs)
         else:
+            obs = self.env.observe()
             for t in range(self.rollout.steps):
-                ended = self._act(t, self.env.obs)
-                if bool(ended.any()):
-                    self.env.reset(ended)
-            self.rollout.finish(self.env.obs)
+                obs = self._cheapest_step(t, obs)
+            self.rollout.finish(obs)
 
-    def _captured_step(self) -> None:
-        ended = self._act(self._t, self._obs)
-        self._hold(self.env.reset(ended))
-        self._t += 1
-
-    def _act(self, t: Union[int, Tensor], obs: dict[str, Tensor]) -> Tensor:
-        """One control step; which envs [N] ended."""
+    def _cheapest_step(self, t: int, obs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One control step under what was seen, and only what it needs; what is seen next."""
         action, log_prob = self.policy.act(obs, self.noise)
         step = self.env.step(action)
-        self.rollout.record(t, obs, action, log_prob, step)
-        return step.done != int(Done.NULL)
+        timed_out, ended = step.done == int(Done.TIME), step.done != int(Done.NULL)
+        reached = self.env.observe() if bool(timed_out.any()) else None
+        self.rollout.record(t, obs, action, log_prob, step, reached)
+        if bool(ended.any()):
+            self.env.reset(ended)
+        return self.env.observe()
 
-    def _hold(self, obs: dict[str, Tensor]) -> None:
-        for name, value in obs.items():
+    def _captured_step(self) -> None:
+        """The same, but all of it whatever comes of the step: a graph cannot depend on data."""
+        action, log_prob = self.policy.act(self._obs, self.noise)
+        step = self.env.step(action)
+        reached = self.env.observe()
+        self.rollout.record(self._t, self._obs, action, log_prob, step, reached)
+        self.env.reset(step.done != int(Done.NULL))
+        self._hold()
+        self._t += 1
+
+    def _hold(self) -> None:
+        """Keep what is seen now where the graph looks for it."""
+        for name, value in self.env.observe().items():
             self._obs[name].copy_(value)

@@ -7,14 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mimickit.pooling import ALONE, Pool
 from mimickit.state import Done
 
 
 class EpisodeStatistics:
-    """Return, length and ending of episodes, which may span iterations. Legend: T steps, N envs."""
+    """Return, length and ending of episodes, which may span iterations. Legend: T steps, N envs.
 
-    def __init__(self, num_envs: int, dt: float, device: torch.device) -> None:
+    Args:
+        num_envs: N, of this rank. dt: seconds per step.
+        pool: the ranks whose episodes count as one lot.
+    """
+
+    def __init__(self, num_envs: int, dt: float, device: torch.device, pool: Pool = ALONE) -> None:
         self._dt = dt
+        self._pool = pool
         # Of the episodes that go on, up to the last iteration's end.
         self._return = torch.zeros(num_envs, device=device)
         self._steps = torch.zeros(num_envs, device=device)
@@ -40,10 +47,14 @@ class EpisodeStatistics:
             within = new.masked_fill(~complete, 0.0)
             sums.append((before + within.sum(0)).sum(dtype=torch.float64))
             carried.masked_fill_(has_ended, 0.0).add_(new.masked_fill(complete, 0.0).sum(0))
+        failures = (done == int(Done.FAIL)).sum()
+        if self._pool.ranks > 1:
+            counts = torch.stack([failures, episodes]).double()
+            *sums, failures, episodes = self._pool.sum(torch.cat([torch.stack(sums), counts]))
         return {
             "train/return": sums[0] / episodes,
             "train/episode_length_s": sums[1] / episodes * self._dt,
-            "train/fail_rate": (done == int(Done.FAIL)).sum() / episodes,
+            "train/fail_rate": failures / episodes,
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,10 +12,17 @@ import torch
 STREAMS = ("model", "task", "policy", "minibatches", "method")
 
 
-def stream_seeds(seed: int) -> dict[str, int]:
-    """A seed per part of a run, statistically independent of each other and of other runs'."""
-    states = np.random.SeedSequence(seed).generate_state(len(STREAMS), dtype=np.uint32)
-    return {name: int(state) for name, state in zip(STREAMS, states)}
+def stream_seeds(seed: int, rank: int = 0) -> dict[str, int]:
+    """A seed per part of a run, statistically independent of each other and of other runs'.
+
+    Args:
+        rank: of the run's processes, which draw everything independently but the model's weights.
+    """
+    first = np.random.SeedSequence(seed)
+    own = first if rank == 0 else np.random.SeedSequence(seed, spawn_key=(rank,))
+    states = own.generate_state(len(STREAMS), dtype=np.uint32)
+    seeds = {name: int(state) for name, state in zip(STREAMS, states)}
+    return {**seeds, "model": int(first.generate_state(1, dtype=np.uint32)[0])}
 
 
 def part_seeds(seed: int, names: Iterable[str]) -> dict[str, int]:

@@ -45,13 +45,13 @@ def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
     rows = torch.randperm(num_envs)[:256].numpy()
 
     def rollout(act: Callable[[dict[str, Tensor]], Tensor]) -> float:
-        obs = env.obs
+        obs = env.observe()
         start = time.process_time()
         for _ in range(steps):
             ended = env.step(act(obs)).done != int(Done.NULL)
             if bool(ended.any()):
                 env.reset(ended)
-            obs = env.obs
+            obs = env.observe()
         return (time.process_time() - start) / steps / num_envs
 
     def drawn(obs: dict[str, Tensor]) -> Tensor:
@@ -99,7 +99,10 @@ def cuda_stages(trainer: Trainer) -> Stages:
     actions = trainer.policy.log_std.detach().exp() * noise
 
     def step_env() -> None:
-        env.reset(env.step(actions).done != int(Done.NULL))
+        ended = env.step(actions).done != int(Done.NULL)
+        env.observe()  # as training does, which wants to see where the clock cut episodes
+        env.reset(ended)
+        env.observe()
 
     graphed = Graphed(step_env, env.device, [env.generator])
 
@@ -146,7 +149,7 @@ def training_shares(trainer: Trainer) -> tuple[float, dict[str, float]]:
         trainer.iterate(watch)
     wall = time.perf_counter() - start
     shares = {name: seconds / wall for name, seconds in watch.seconds.items()}
-    return ROUNDS * trainer.rollout.samples / wall, shares
+    return ROUNDS * trainer.samples / wall, shares  # of all ranks
 
 
 def _relative(seconds: dict[str, list[float]], base: str, order: tuple[str, ...]) -> Stages:

@@ -26,13 +26,17 @@ from mimickit.graphs import Graphed
 from mimickit.loggers.logger import Logger
 from mimickit.methods import Method
 from mimickit.models.policy import Policy
+from mimickit.pooling import Pool
 from mimickit.training.checkpoint import Checkpoints, check_same_run, map_tensors
 from mimickit.training.collector import Collector
+from mimickit.training.distributed import Group
 from mimickit.training.episodes import EpisodeStatistics
 from mimickit.training.progress import ProgressBar, Stopwatch
-from mimickit.training.signals import STOP_SIGNALS
+from mimickit.training.signals import PREEMPTION_SIGNALS, STOP_SIGNALS
 
 Metrics = Dict[str, Tensor]  # scalars by name
+CHECK_EQUAL_EVERY = 100  # iterations between two looks at whether all ranks hold the same weights
+REPEATED_S = 5.0  # within which a signal that comes again is the launcher's copy of the first
 
 
 @dataclass
@@ -68,6 +72,11 @@ class _Stop:
 
     signal: Optional[str] = None
 
+    @property
+    def preempted(self) -> bool:
+        """Whether it was a scheduler that wants the machine."""
+        return self.signal in [number.name for number in PREEMPTION_SIGNALS]
+
 
 @dataclass
 class Trainer:
@@ -76,17 +85,22 @@ class Trainer:
     On CUDA evaluations run beside the training and checkpoints are written behind it; elsewhere
     each is done when it is due, and the same run twice gives the same bits.
 
+    Over several ranks each has envs of its own and learns what all of them see; rank 0 alone
+    evaluates and logs, figures of all ranks together.
+
     Attributes:
+        evaluator: of rank 0; None on others.
         noise: generator of the exploration noise.
         config: of the whole run, kept in every checkpoint.
         facts: sizes and names that a checkpoint must share with the run that loads it.
+        group: the processes of this run.
     """
 
     env: Env
     policy: Policy
     algo: Algo
     method: Method
-    evaluator: Evaluator
+    evaluator: Optional[Evaluator]
     logger: Logger
     checkpoints: Checkpoints
     settings: TrainerSettings
@@ -94,13 +108,15 @@ class Trainer:
     config: dict[str, Any]
     facts: dict[str, Any]
     counters: Counters = field(default_factory=Counters)
+    group: Group = field(default_factory=Group)
 
     def __post_init__(self) -> None:
         env = self.env
         self.rollout = Rollout(
             self.algo.steps, env.num_envs, env.groups, env.action_size, env.device, env.max_steps
         )
-        self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device)
+        self.samples = self.rollout.samples * self.group.ranks.size  # of an iteration, all ranks'
+        self.episodes = EpisodeStatistics(env.num_envs, env.dt, env.device, self.group.pool)
         self.collector = Collector(env, self.policy, self.rollout, self.noise)
         self._learn: Callable[[], tuple[Metrics, Metrics]] = self._learn_once
         if self.algo.capturable and self.method.capturable:
@@ -108,7 +124,7 @@ class Trainer:
             self._learn = Graphed(self._learn_once, env.device, generators)
         self._on_cuda = env.device.type == "cuda"
         self._background: Optional[BackgroundEvaluation] = None
-        if self._on_cuda:
+        if self._on_cuda and self.evaluator is not None:
             self._background = BackgroundEvaluation(self.evaluator, self.policy)
         self.stopped_by: Optional[str] = None  # the signal that ended `train` early
         self._candidate: dict[str, Any] = {}  # the state that the evaluation now running is of
@@ -124,37 +140,47 @@ class Trainer:
         counters, watch = self.counters, Stopwatch()
         last_checkpoint, last_row = time.monotonic(), time.perf_counter()
         budget = self.settings.max_samples
-        with closing(self.logger), _ends_early() as stop, ProgressBar(
-            budget, counters.samples, self.settings.progress
+        several = self.group.ranks.size > 1
+        if several:
+            self.checkpoints.forget_incomplete()
+            self.group.check_equal(self._shared())
+        with closing(self.logger), _ends_early(several) as stop, ProgressBar(
+            budget, counters.samples, self.settings.progress and self.group.first
         ) as bar:
-            if self._on_cuda:
+            if self._on_cuda and self.group.first:
                 bar.say("compiles and captures CUDA graphs: the first iterations are slow")
             self._prepare_evaluation()
-            last = counters.samples >= budget or stop.signal is not None
+            (stopped,) = self.group.any(stop.signal is not None)
+            last = counters.samples >= budget or stopped
             while not last:
                 metrics = self.iterate(watch)
-                last = counters.samples >= budget or stop.signal is not None
+                if several and counters.iterations % CHECK_EQUAL_EVERY == 1:
+                    self.group.check_equal(self._shared())
+                due = time.monotonic() - last_checkpoint >= self.settings.checkpoint_every_s
+                # One clock decides when to save, any rank's signal when to stop.
+                stopped, due = self.group.any(stop.signal is not None, due and self.group.first)
+                last = counters.samples >= budget or stopped
                 metrics.update(self._evaluate(watch, last))
                 seconds = watch.reset()
                 now = time.perf_counter()  # everything since the last row, saving included
                 counters.wall_s, last_row = counters.wall_s + now - last_row, now
                 metrics.update({f"time/{name}_s": value for name, value in seconds.items()})
                 busy = seconds["simulate"] + seconds["learn"]
-                metrics["time/samples_per_s"] = self.rollout.samples / busy
+                metrics["time/samples_per_s"] = self.samples / busy
                 metrics["time/wall_s"] = counters.wall_s
                 self.logger.log(metrics, counters.samples)
-                bar.update(
-                    counters.samples, self.rollout.samples / busy, seconds, _headline(metrics)
-                )
+                bar.update(counters.samples, self.samples / busy, seconds, _headline(metrics))
                 if "eval/samples" in metrics:
                     bar.say(f"{metrics['eval/samples']:>13,.0f} samples  {_headline(metrics)}")
-                if time.monotonic() - last_checkpoint >= self.settings.checkpoint_every_s:
+                if due:
                     self.save()
                     last_checkpoint = time.monotonic()
-        self.save()
-        self.checkpoints.wait()
-        self.stopped_by = stop.signal
-        return stop.signal is None
+            self.save()
+            self.checkpoints.wait()
+            stopped, preempted = self.group.any(stop.signal is not None, stop.preempted)
+        if stopped:  # what one rank was told holds for all
+            self.stopped_by = signal.SIGUSR2.name if preempted else stop.signal or "SIGTERM"
+        return not stopped
 
     def save(self) -> Path:
         """Write a checkpoint of everything the run depends on."""
@@ -179,7 +205,7 @@ class Trainer:
 
     def iterate(self, watch: Stopwatch) -> dict[str, float]:
         """One iteration: T steps of all envs, then one update of everything that learns."""
-        counters, rollout = self.counters, self.rollout
+        counters = self.counters
         with watch.phase("simulate"):
             self.collector.collect()
             if self._on_cuda:  # once per iteration, to know the shares; evaluation runs on
@@ -187,8 +213,10 @@ class Trainer:
         with watch.phase("learn"):
             self.algo.set_progress(min(1.0, counters.samples / self.settings.max_samples))
             learned, episodes = self._learn()
-            metrics = _to_floats({**learned, **episodes, **self._checks()})
-            counters.samples += rollout.samples
+            if self.group.ranks.size > 1:
+                self.env.task.exchange(self.group.pool)
+            metrics = _to_floats({**learned, **episodes, **self._checks()}, self.group.pool)
+            counters.samples += self.samples
             counters.iterations += 1
         self._check_finite({name: metrics[name] for name in learned}, metrics.pop("weights"))
         metrics["train/iterations"] = counters.iterations
@@ -202,13 +230,18 @@ class Trainer:
         learned.update(self.algo.update(rollout, self.method.actor_terms()))
         learned.update(self.method.update(rollout))
         self.policy.update_normalizers(
-            {name: group[: rollout.steps] for name, group in rollout.obs.items()}
+            {name: group[: rollout.steps] for name, group in rollout.obs.items()}, self.group.pool
         )
         return learned, episodes
 
     def _checks(self) -> Metrics:
         sums = [t.sum().double() for t in self.policy.state_dict().values()]
-        return {"train/divergences": self.env.divergences, "weights": torch.stack(sums).sum()}
+        divergences = self.group.pool.sum(self.env.divergences.clone())
+        return {"train/divergences": divergences, "weights": torch.stack(sums).sum()}
+
+    def _shared(self) -> list[Tensor]:
+        """What is the same on every rank."""
+        return [*self.policy.state_dict().values(), *self.group.pool.kept_equal]
 
     def _prepare_evaluation(self) -> None:
         """Do now what would hold up the first iteration that evaluates, if there is to be one."""
@@ -219,7 +252,7 @@ class Trainer:
     def _evaluation_is_due(self) -> bool:
         """Whether the last iteration reached or crossed a multiple of the period."""
         period, now = self.settings.evaluate_every, self.counters.samples
-        return now // period > (now - self.rollout.samples) // period
+        return now // period > (now - self.samples) // period
 
     def _evaluate(self, watch: Stopwatch, last: bool) -> dict[str, float]:
         """What there is to log of evaluations after an iteration.
@@ -228,7 +261,7 @@ class Trainer:
             last: there will be no other iteration, so what runs is waited for.
         """
         due, background = self._evaluation_is_due(), self._background
-        if not due and not (background and background.busy):
+        if self.evaluator is None or (not due and not (background and background.busy)):
             return {}
         with watch.phase("evaluate"):
             if background is None:
@@ -281,14 +314,20 @@ class Trainer:
 
 
 @contextmanager
-def _ends_early() -> Iterator[_Stop]:
-    """Let the first Ctrl-C, SIGTERM or SIGUSR end the run after its iteration; a second at once."""
-    stop = _Stop()
+def _ends_early(several: bool = False) -> Iterator[_Stop]:
+    """Let the first Ctrl-C, SIGTERM or SIGUSR end the run after its iteration; a second at once.
+
+    Args:
+        several: processes, whose launcher passes on what the terminal has sent them already.
+    """
+    stop, first = _Stop(), -math.inf
 
     def handler(number: int, _: object) -> None:
-        if stop.signal is not None:
+        nonlocal first
+        now = time.monotonic()
+        if stop.signal is not None and not (several and now - first < REPEATED_S):
             raise KeyboardInterrupt(stop.signal)
-        stop.signal = signal.Signals(number).name
+        stop.signal, first = signal.Signals(number).name, now
 
     try:
         previous = {s: signal.signal(s, handler) for s in STOP_SIGNALS}
@@ -302,10 +341,10 @@ def _ends_early() -> Iterator[_Stop]:
             signal.signal(number, old)
 
 
-def _to_floats(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """One transfer from the device for all metrics."""
+def _to_floats(tensors: dict[str, Tensor], pool: Pool) -> dict[str, float]:
+    """Means over the ranks, by one exchange and one transfer from the device for all metrics."""
     values = torch.stack([value.detach().double().reshape(()) for value in tensors.values()])
-    return dict(zip(tensors, values.tolist()))
+    return dict(zip(tensors, (pool.sum(values) / pool.ranks).tolist()))
 
 
 def _headline(metrics: dict[str, float]) -> str:

@@ -11,6 +11,7 @@ import torch
 from mimickit.algos.awr import AWR
 from mimickit.algos.returns import td_lambda_returns
 from mimickit.algos.rollout import Rollout
+from mimickit.algos.side_by_side import side_by_side
 from mimickit.errors import ConfigError
 from mimickit.state import Done
 from tests.algos.toy import PointEnv, point_policy
@@ -44,12 +45,13 @@ def awr(policy, **changes):
 
 
 def collect(env, policy, rollout, noise):
-    obs = env.obs
+    obs = env.observe()
     for t in range(rollout.steps):
         action, log_prob = policy.act(obs, noise)
         step = env.step(action)
-        rollout.record(t, obs, action, log_prob, step)
-        obs = env.reset(step.done != int(Done.NULL))
+        rollout.record(t, obs, action, log_prob, step, env.observe())
+        env.reset(step.done != int(Done.NULL))
+        obs = env.observe()
     rollout.finish(obs)
     rollout.reward.copy_(rollout.terms["near"])
 
@@ -120,7 +122,7 @@ def test_it_learns_to_stay_near_the_origin(rollouts):
 
 
 def test_an_update_never_waits_and_goes_on_from_a_checkpoint_bit_by_bit(monkeypatch):
-    in_turn = lambda work, device: [job() for job in work]  # noqa: E731
+    in_turn = lambda work, device, in_turn: side_by_side(work, device, True)  # noqa: E731
     monkeypatch.setattr("mimickit.algos.actor_critic.side_by_side", in_turn)
     env, policy = PointEnv(4), point_policy()
     algo = awr(policy, actor_optimizer=SGD, critic_optimizer=SGD)

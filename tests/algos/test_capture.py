@@ -86,12 +86,11 @@ class Learner:
             done = torch.randint(0, 8, (N,), generator=self.draw)
             done = torch.where(done > 3, 0, torch.where((done == 3) & (t % 4 > 0), 0, done))
             step = Step(
-                obs=self.observe(),
                 reward={"near": -action.square().sum(-1), "alive": torch.ones_like(log_prob)},
                 done=done.to(self.device),
                 info={},
             )
-            self.rollout.record(t, obs, action, log_prob, step)
+            self.rollout.record(t, obs, action, log_prob, step, self.observe())
         self.rollout.finish(self.observe())
 
     def learn(self):
@@ -110,7 +109,7 @@ def numbers(metrics):
 @pytest.fixture
 def one_thread(monkeypatch):
     """The mode sees this thread only."""
-    in_turn = lambda work, device: [job() for job in work]  # noqa: E731
+    in_turn = lambda work, device, in_turn: jobs.side_by_side(work, device, True)  # noqa: E731
     monkeypatch.setattr("mimickit.algos.actor_critic.side_by_side", in_turn)
 
 
@@ -138,7 +137,7 @@ def test_acting_and_recording_never_wait_for_the_device():
     with no_sync():
         action, log_prob = learner.policy.act(obs, learner.noise)
         reward = {"near": log_prob, "alive": log_prob}
-        learner.rollout.record(t, obs, action, log_prob, Step(reached, reward, done, {}))
+        learner.rollout.record(t, obs, action, log_prob, Step(reward, done, {}), reached)
 
 
 def test_threads_and_turns_give_the_same_bits(monkeypatch):
@@ -146,14 +145,25 @@ def test_threads_and_turns_give_the_same_bits(monkeypatch):
     together.collect()
     ours = numbers(together.learn())
     monkeypatch.setattr(
-        "mimickit.algos.actor_critic.side_by_side", lambda work, _: [job() for job in work]
+        "mimickit.algos.actor_critic.side_by_side",
+        lambda work, device, in_turn: jobs.side_by_side(work, device, True),
     )
     in_turn.collect()
     assert ours == numbers(in_turn.learn())
 
 
 def test_jobs_return_in_order_whichever_ends_first():
-    assert jobs.side_by_side([lambda: 1, lambda: 2, lambda: 3], CPU) == [1, 2, 3]
+    def job(result, steps):
+        for step in range(steps):
+            done.append((result, step))
+            yield
+        return result
+
+    work = [partial(job, "a", 2), partial(job, "b", 0), partial(job, "c", 3)]
+    for in_turn in (False, True):
+        done = []
+        assert jobs.side_by_side(work, CPU, in_turn) == ["a", "b", "c"]
+    assert done == [("a", 0), ("c", 0), ("a", 1), ("c", 1), ("c", 2)]  # on every rank alike
 
 
 CUDA = torch.device("cuda", 0)

@@ -45,13 +45,14 @@ def update(algo, rollout, actor_terms=(), progress=0.0):
 
 def collect(env, policy, rollout, noise):
     """Fill a rollout; the states that its steps reached, [T, N, 2]."""
-    obs, reached = env.obs, []
+    obs, reached = env.observe(), []
     for t in range(rollout.steps):
         action, log_prob = policy.act(obs, noise)
         step = env.step(action)
-        rollout.record(t, obs, action, log_prob, step)
-        reached.append(step.obs["policy"])
-        obs = env.reset(step.done != int(Done.NULL))
+        reached.append(env.observe()["policy"])
+        rollout.record(t, obs, action, log_prob, step, env.observe())
+        env.reset(step.done != int(Done.NULL))
+        obs = env.observe()
     rollout.finish(obs)
     rollout.reward.copy_(rollout.terms["near"])
     return torch.stack(reached)

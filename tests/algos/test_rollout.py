@@ -17,11 +17,14 @@ DONE = [[NULL, FAIL], [TIME, NULL], [NULL, TIME]]
 
 def step_at(t):
     return Step(
-        obs={"policy": torch.tensor([[10.0 * t + 1.0], [10.0 * t + 2.0]]).expand(N, 5)},
         reward={"a": torch.full((N,), float(t)), "b": torch.full((N,), -float(t))},
         done=torch.tensor(DONE[t]),
         info={},
     )
+
+
+def reached_at(t):
+    return {"policy": torch.tensor([[10.0 * t + 1.0], [10.0 * t + 2.0]]).expand(N, 5)}
 
 
 def filled(max_steps=1, index=int):
@@ -33,7 +36,7 @@ def filled(max_steps=1, index=int):
     for t in range(T):
         obs = {"policy": torch.full((N, 5), 10.0 * t)}
         action, log_prob = torch.full((N, A), float(t)), torch.full((N,), -0.5 * t)
-        rollout.record(index(t), obs, action, log_prob, step_at(t))
+        rollout.record(index(t), obs, action, log_prob, step_at(t), reached_at(t))
     rollout.finish({"policy": torch.full((N, 5), 99.0)})
     return rollout
 
@@ -60,10 +63,17 @@ def test_one_observation_per_env_and_stretch_is_kept():
 
 def test_junk_that_no_timeout_reached_is_not_kept():
     rollout = filled(300)
-    step = step_at(0)
-    step.obs["policy"] = torch.full((N, 5), float("nan"))
-    rollout.record(0, step.obs, torch.zeros(N, A), torch.zeros(N), step)
+    junk = {"policy": torch.full((N, 5), float("nan"))}
+    rollout.record(0, junk, torch.zeros(N, A), torch.zeros(N), step_at(0), junk)
     assert rollout.timeout_obs["policy"].isfinite().all()
+
+
+def test_a_step_without_timeouts_needs_no_observation_of_what_it_reached():
+    rollout = filled(300)
+    before = rollout.timeout_obs["policy"].clone()
+    zeros = torch.zeros(N, A), torch.zeros(N)
+    rollout.record(0, {"policy": torch.zeros(N, 5)}, *zeros, step_at(0), None)
+    assert torch.equal(rollout.timeout_obs["policy"], before)
 
 
 def test_keeps_actions_densities_flags_and_terms():
@@ -91,8 +101,8 @@ def test_a_step_on_the_device_stores_the_same_as_a_number(max_steps):
 
 def test_copies_so_that_later_writes_to_observations_change_nothing():
     rollout, obs = filled(), {"policy": torch.zeros(N, 5)}
-    step = Step(obs=obs, reward={"a": torch.ones(N)}, done=torch.tensor([TIME, TIME]), info={})
-    rollout.record(0, obs, torch.zeros(N, A), torch.zeros(N), step)
+    step = Step(reward={"a": torch.ones(N)}, done=torch.tensor([TIME, TIME]), info={})
+    rollout.record(0, obs, torch.zeros(N, A), torch.zeros(N), step, obs)
     obs["policy"].fill_(7.0)
     assert rollout.obs["policy"][0].abs().max() == 0
     assert rollout.timeout_obs["policy"][0].abs().max() == 0
@@ -105,6 +115,6 @@ def test_buffers_are_allocated_once():
         named = (*rollout.obs.values(), *rollout.timeout_obs.values(), *rollout.terms.values())
         return [buffer.data_ptr() for buffer in named]
 
-    before, step = pointers(), step_at(0)
-    rollout.record(0, step.obs, torch.zeros(N, A), torch.zeros(N), step)
+    before, obs = pointers(), reached_at(0)
+    rollout.record(0, obs, torch.zeros(N, A), torch.zeros(N), step_at(0), obs)
     assert pointers() == before

@@ -33,22 +33,20 @@ class PointEnv:
         self.divergences = torch.zeros((), dtype=torch.long)
         self.reset(torch.ones(num_envs, dtype=torch.bool))
 
-    @property
-    def obs(self):
+    def observe(self):
         return {"policy": self.point.clone()}
 
     def reset(self, mask):
         start = 4.0 * torch.rand(self.num_envs, 2, generator=self.generator) - 2.0
         self.point = torch.where(mask.unsqueeze(-1), start, self.point)
         self.episode_steps = self.episode_steps.masked_fill(mask, 0)
-        return self.obs
 
     def step(self, action):
         self.point = self.point + 0.5 * action
         self.episode_steps = self.episode_steps + 1
         done = torch.where(self.episode_steps >= self.max_steps, int(Done.TIME), int(Done.NULL))
         reward = torch.exp(-self.point.square().sum(-1))
-        return Step(obs=self.obs, reward={"near": reward}, done=done, info={})
+        return Step(reward={"near": reward}, done=done, info={})
 
     def state_dict(self):
         return {

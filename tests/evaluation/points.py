@@ -26,4 +26,4 @@ class EvaluatedPoints(PointEnv):
         )
 
     def reset_all(self):
-        return self.reset(torch.ones(self.num_envs, dtype=torch.bool))
+        self.reset(torch.ones(self.num_envs, dtype=torch.bool))

@@ -54,11 +54,10 @@ class ScriptedEnv:
         self.episode_steps = torch.zeros(self.num_envs, dtype=torch.long)
         self.started = [0] * self.num_envs
         self.actions = []
-        self.obs = {"policy": torch.zeros(self.num_envs, 1)}
 
     def reset_all(self):
         self.started = [0] * self.num_envs
-        return self.reset(torch.ones(self.num_envs, dtype=torch.bool))
+        self.reset(torch.ones(self.num_envs, dtype=torch.bool))
 
     def reset(self, mask):
         for i in mask.nonzero().flatten().tolist():
@@ -69,7 +68,9 @@ class ScriptedEnv:
             self.task.clips[i] = self.playing[i].clip
             self.episode_steps[i] = 0
         self.extra = self.noise * torch.rand(1, generator=self.generator).item()
-        return self.obs
+
+    def observe(self):
+        return {"policy": torch.zeros(self.num_envs, 1)}
 
     def step(self, action):
         self.actions.append(action)
@@ -82,7 +83,7 @@ class ScriptedEnv:
             self.state.root_pos[i] = self.state.body_pos[i, 0]
             done[i] = int(episode.flag) if step == len(episode.offsets) else 0
         half = torch.full((self.num_envs,), 0.5)
-        return Step(obs=self.obs, reward={"a": half, "b": half.clone()}, done=done, info={})
+        return Step(reward={"a": half, "b": half.clone()}, done=done, info={})
 
 
 class Policy:

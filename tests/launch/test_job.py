@@ -98,6 +98,8 @@ def test_a_job_that_is_stopped_is_cancelled(job, number):
 
 ARRAY = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
 
+SECOND = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
+
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_a_preempted_job_asks_slurm_to_run_it_again(job, number):
@@ -118,7 +120,7 @@ def test_a_cancelled_job_stays_cancelled_under_slurm(job):
 
 
 def test_other_ranks_of_a_preempted_job_leave_that_to_the_first(job):
-    folder, code = job(signals=[signal.SIGUSR2], requeue=True, SLURM_PROCID="1", **ARRAY)
+    folder, code = job(signals=[signal.SIGUSR2], requeue=True, **ARRAY, **SECOND)
     assert (code, read_status(folder).state) == (0, "queued")
     assert not (folder / "asked").exists()
 

@@ -86,14 +86,14 @@ def test_a_loaded_run_steps_on_the_other_engine_and_says_so(run):
     loaded = LoadedRun(run, num_envs=2, engine="other")
     assert type(loaded.env.engine) is OtherEngine
     assert loaded.env.engine.sim_dt == pytest.approx(1 / 240)
-    loaded.env.step(loaded.policy.act_deterministic(loaded.env.reset_all()))
+    loaded.env.step(loaded.policy.act_deterministic(loaded.env.observe()))
     assert loaded.engine_facts == {
         "engine": "OtherEngine", "device": "cpu", "trained_on": "MujocoEngine",
     }  # fmt: skip
 
 
 def test_the_same_engine_gives_the_same_first_step_as_without_asking(run):
-    first = [LoadedRun(run, num_envs=2, engine=name).env.reset_all() for name in (None, "mujoco")]
+    first = [LoadedRun(run, num_envs=2, engine=name).env.observe() for name in (None, "mujoco")]
     assert all(torch.equal(first[0][group], first[1][group]) for group in first[0])
 
 

@@ -10,9 +10,16 @@ from mimickit.errors import RunError
 from mimickit.launch import status
 from mimickit.launch.status import begin, fail, read_status, supervise
 
+SIZE = "SLURM_STEP_NUM_TASKS"
+
 
 def refuse():
     raise RunError("no")
+
+
+def be_rank(rank, monkeypatch):
+    for name, value in (("SLURM_PROCID", rank), ("SLURM_LOCALID", rank), (SIZE, 4)):
+        monkeypatch.setenv(name, str(value))
 
 
 def begun(folder, result=None, error=None):
@@ -72,9 +79,9 @@ def test_what_ends_before_it_began_writes_nothing(tmp_path):
 
 def test_the_rank_that_failed_first_says_why(tmp_path, monkeypatch):
     begin(tmp_path, 100)
-    monkeypatch.setenv("RANK", "3")
+    be_rank(3, monkeypatch)
     fail(tmp_path, RunError("out of memory"))
-    monkeypatch.setenv("RANK", "0")
+    be_rank(0, monkeypatch)
     status.end(tmp_path, "cancelled", "stopped by SIGTERM")
     fail(tmp_path, RunError("rank 3 is gone"))
     found = read_status(tmp_path)
@@ -83,7 +90,7 @@ def test_the_rank_that_failed_first_says_why(tmp_path, monkeypatch):
 
 
 def test_other_ranks_of_a_run_that_never_began_write_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_PROCID", "1")
+    be_rank(1, monkeypatch)
     with pytest.raises(RunError):
         supervise(tmp_path, refuse)
     assert list(tmp_path.iterdir()) == []

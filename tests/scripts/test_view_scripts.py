@@ -115,6 +115,8 @@ class FallingRun:
 
     def reset_all(self):
         self._step = 0
+
+    def observe(self):
         return {}
 
     def act_deterministic(self, obs):
@@ -125,7 +127,7 @@ class FallingRun:
         self._step += 1
         self.objects.state.pos[0, 0, 2] = float(self._step)
         done = Done.FAIL if self._step == self._last else Done.NULL
-        return Step(obs={}, reward={}, done=torch.tensor([int(done)]), info={})
+        return Step(reward={}, done=torch.tensor([int(done)]), info={})
 
 
 def test_play_shows_episodes_to_their_end_with_the_reference_beside(library):

@@ -75,13 +75,13 @@ def test_a_reset_is_seen_with_the_target_where_it_was_put(humanoid):
     distance = (target - root)[:, :2].norm(dim=-1)
     assert (distance >= 0.5).all()
     assert (distance <= 10.0).all()
-    torch.testing.assert_close(env.obs["policy"][:, -15:-13].norm(dim=-1), distance)
+    torch.testing.assert_close(env.observe()["policy"][:, -15:-13].norm(dim=-1), distance)
     before = env.objects.state.clone()
-    obs = env.obs["policy"].clone()
+    obs = env.observe()["policy"]
     env.reset(torch.tensor([False, True, False]))
     same = (env.objects.state.pos == before.pos).all(-1).all(-1)
     assert same.tolist() == [True, False, True]
-    assert torch.equal(env.obs["policy"][[0, 2], -15:], obs[[0, 2], -15:])
+    assert torch.equal(env.observe()["policy"][[0, 2], -15:], obs[[0, 2], -15:])
 
 
 def test_who_walks_into_the_target_fails(humanoid):

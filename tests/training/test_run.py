@@ -130,7 +130,7 @@ def test_a_loaded_run_acts_like_the_trained_policy(straight):
     assert not run.env.task.pose_termination
     saved = last_policy(straight)
     assert all(torch.equal(value, saved[k]) for k, value in run.policy.state_dict().items())
-    assert run.policy.act_deterministic(run.env.obs).shape == (2, 28)
+    assert run.policy.act_deterministic(run.env.observe()).shape == (2, 28)
 
 
 def test_building_a_run_writes_nothing_but_its_records(tmp_path):
