@@ -499,5 +499,7 @@ def _fit_beside_others(engine_node: dict[str, Any], device: str) -> None:
 
 
 def _cores(ranks: Ranks) -> int:
-    """Processors for this process, of those that it shares with others of the run."""
-    return max(1, (os.cpu_count() or 1) // ranks.local_size)
+    """Processors for this process: those it is held to, or its share of the machine's."""
+    count = os.cpu_count() or 1
+    held_to = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    return max(1, min(held_to, count // ranks.local_size))

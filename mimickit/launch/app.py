@@ -33,7 +33,7 @@ from mimickit.launch.checks import check_choices
 from mimickit.launch.composing import SAVED_CONFIG, register, store_saved_config
 from mimickit.launch.local import LocalLauncher
 from mimickit.launch.messages import explain
-from mimickit.launch.ranks import is_first_rank
+from mimickit.launch.ranks import is_first_rank, quiet_torch
 from mimickit.launch.resolvers import CONF, choose_engine
 from mimickit.launch.slurm import SlurmLauncher
 from mimickit.launch.status import supervise
@@ -116,8 +116,7 @@ def run_program(job: Job, config_name: str) -> None:
     """Let Hydra read the command line and run the job; errors come out as they are."""
     register()
     register_launchers()
-    if find_ranks(os.environ).size > 1:  # torch would print a stack for each broken connection
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    quiet_torch()
     prog, overrides, flags, multirun = read_command_line(sys.argv)
     name, overrides = base_config(overrides, config_name, multirun)
     old_argv, old_full = sys.argv, os.environ.get(FULL_ERROR)

@@ -17,7 +17,7 @@ from typing import Any
 from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.building import build
 from mimickit.launch.composing import saved_config
-from mimickit.launch.ranks import is_first_rank, slurm_job
+from mimickit.launch.ranks import is_first_rank, quiet_torch, slurm_job
 from mimickit.launch.status import PREEMPTED, begin, end, read_status, supervise
 from mimickit.training.signals import PREEMPTION_SIGNALS, STOP_SIGNALS, signal_of
 
@@ -37,6 +37,7 @@ def run_job(folder: str, working_folder: str, requeue: bool = False) -> None:
             and SLURM was asked to run it again.
     """
     path = Path(folder)
+    quiet_torch()
     for number in STOP_SIGNALS:  # until the training loop takes over, there is nothing to save
         signal.signal(number, _interrupt)
     try:

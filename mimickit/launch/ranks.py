@@ -13,6 +13,12 @@ def is_first_rank() -> bool:
     return find_ranks(os.environ).rank == 0
 
 
+def quiet_torch() -> None:
+    """Keep torch, which is not imported yet, from printing a stack for each broken connection."""
+    if find_ranks(os.environ).size > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
 def slurm_job() -> Optional[str]:
     """The SLURM job that this process is part of, as squeue names it; None if of none."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
