@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -156,6 +157,11 @@ class Train:
             KeyboardInterrupt: a signal ended it early; all is saved and how to go on is said.
         """
         trainer = self.trainer(self.folder)
+        with closing(trainer.logger):
+            return self._start(trainer)
+
+    def _start(self, trainer: Trainer) -> float:
+        trainer.logger.describe(self.config)
         if self._resume_state is not None and self._resume_from is not None:
             trainer.load(self._resume_state, self._resume_from)
             self._resume_state = None
@@ -171,11 +177,11 @@ class Train:
                 print(f"  {self._command()} resume={shlex.quote(str(self.folder))}", flush=True)
             self.group.close()
             raise KeyboardInterrupt(trainer.stopped_by)  # so that a sweep ends as well
-        score = self.group.agree("score", repr(self._report(samples)) if self.group.first else "")
+        score = self.group.agree("score", repr(self._report(trainer)) if self.group.first else "")
         self.group.close()
         return float(score)
 
-    def _report(self, samples: int) -> float:
+    def _report(self, trainer: Trainer) -> float:
         """Evaluate and write evaluation.json; the mean return of the episodes."""
         episodes = self.config["evaluation"]["episodes"]
         evaluator = build_evaluator(
@@ -185,8 +191,9 @@ class Train:
             library=self.env.task.library,
         )
         results = evaluator.run(self.policy)
-        facts = self._report_facts(samples)
-        print(write_report(self.folder, results, facts))
+        samples = trainer.counters.samples
+        print(write_report(self.folder, results, self._report_facts(samples)))
+        trainer.logger.conclude(results, samples)
         return float(results["overall"]["return"])
 
     def trainer(self, folder: Path) -> Trainer:

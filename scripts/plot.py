@@ -1,6 +1,7 @@
 """Draws learning curves, mean and spread over seeds: `python scripts/plot.py outputs/...`.
 
-Runs that differ in nothing but the seed are one curve. A folder may hold one run or many.
+Runs that differ in nothing but the seed are one curve. A folder may hold one run or many. Of a
+study over clips, `--split motion` draws a panel per clip.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mimickit.errors import MimicKitError
-from mimickit.evaluation.curves import AXES, Curve, draw, find_runs, learning_curves, read_run
+from mimickit.evaluation.curves import AXES, Curve, learning_curves
+from mimickit.evaluation.drawing import draw
+from mimickit.evaluation.records import find_runs, missing_jobs, read_runs, shortfall
+from mimickit.launch.sweeps import planned_jobs
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -26,17 +30,30 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("runs", nargs="+", help="run folders, folders of runs, or patterns")
     parser.add_argument("--x", default="samples", help=f"{', '.join(AXES)} (default: %(default)s)")
     parser.add_argument("--y", nargs="+", help="metrics, columns of metrics.csv")
+    parser.add_argument("--split", metavar="SETTING", help="a panel for each value, e.g. motion")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
-        runs = [read_run(folder) for folder in find_runs(options.runs)]
-        curves = learning_curves(runs, options.x, options.y)
+        found = find_runs(options.runs)
+        runs, unread = read_runs(found)
+        curves = learning_curves(runs, options.x, options.y, options.split)
+        missing = [
+            x for name in options.runs for x in missing_jobs(planned_jobs(Path(name)), found)
+        ]
         draw(curves, options.x, options.out)
     except MimicKitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print_table(curves, options.x)
-    print(f"{len(runs)} run{'s' if len(runs) > 1 else ''} drawn: {options.out}")
+    rows = [run for run in runs if run.columns]
+    print(f"{len(rows)} run{'s' if len(rows) > 1 else ''} drawn: {options.out}")
+    for run in runs:
+        if not run.columns:
+            print(f"not drawn: {run.folder}: {shortfall(run)}")
+    for reason in unread.values():
+        print(f"not drawn: {reason}")
+    for job in missing:
+        print(f"not drawn: {job} left no run folder")
     return 0
 
 

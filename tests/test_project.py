@@ -56,7 +56,7 @@ def test_no_dependency_names_an_index_or_a_build(pyproject):
 
 def test_extras_are_those_that_the_readme_may_name(pyproject):
     assert set(pyproject["project"]["optional-dependencies"]) == {
-        "gpu", "newton", "wandb", "slurm", "retarget", "viewer", "export", "dev",
+        "gpu", "newton", "wandb", "slurm", "sweep", "retarget", "viewer", "export", "dev",
     }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ KINDS = {
     "Float": "a number",
     "bool": "true or false",
 }
+# What plugins of Hydra add to its groups, and the extra of this package that brings them.
+PLUGINS = {"hydra/sweeper/optuna": "sweep", "hydra/launcher/submitit_slurm": "slurm"}
 
 
 def explain(
@@ -80,6 +82,12 @@ def missing_option(error: MissingConfigException, overrides: Sequence[str]) -> M
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     typed = {o.split("=", 1)[0].lstrip("+").split("@")[0] for o in overrides}
     where = "" if group in typed else file_of(str(error))  # a file that declares it is no culprit
+    extra = PLUGINS.get(error.missing_cfg_file or "")
+    if extra:
+        return ConfigError(
+            f"{group}={option} comes with a plugin that is not installed: "
+            f"pip install -e '.[{extra}]'"
+        )
     options = error.options or options_of(group)
     if not group or not options:
         return UnknownName(str(error).splitlines()[0])

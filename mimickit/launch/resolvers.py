@@ -1,4 +1,4 @@
-"""The few functions that a config file may call: `${slug:...}`, `${run_id:}`, `${auto_engine:}`."""
+"""The few functions that a config file may call: `${slug:...}`, `${run_id:}` and their like."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_id", run_id, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("auto_engine", auto_engine, replace=True)
+    OmegaConf.register_new_resolver("with_task", with_task, replace=True)
 
 
 def slug(value: Any) -> str:
@@ -40,6 +41,20 @@ def slug(value: Any) -> str:
     if "/" in text:
         text = Path(text).stem
     return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._")[:60] or "none"
+
+
+def with_task(name: str, method: Optional[str], task: Optional[str]) -> str:
+    """A method's name, and behind it the task, unless it is the one that the method brings itself.
+
+    Args:
+        name: of the method. method, task: the options chosen in conf/; None where they are not
+            known, as in a run that was saved.
+    """
+    own = re.compile(rf"^\s*- /task@\S+: {task}\b", re.MULTILINE)
+    file = CONF / "method" / f"{method}.yaml"
+    if task is None or (file.is_file() and own.search(file.read_text(encoding="utf-8"))):
+        return name
+    return f"{name}-{task}"
 
 
 def run_id() -> str:

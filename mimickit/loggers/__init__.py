@@ -1,4 +1,4 @@
-"""Loggers: what a run leaves behind in numbers, as text, CSV and TensorBoard."""
+"""Loggers: what a run leaves behind in numbers, as text, CSV, TensorBoard and W&B."""
 
 from mimickit.loggers.logger import Logger, Loggers
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Optional, TextIO
 
 from mimickit.errors import RunError
-from mimickit.loggers.logger import numbers, prepare_folder, refuse_existing, replace_file
+from mimickit.loggers.logger import Logger, numbers, prepare_folder, refuse_existing, replace_file
 
 NAME = "metrics.csv"
 SAMPLES = "samples"  # the first column
 
 
-class CsvLogger:
+class CsvLogger(Logger):
     """Appends rows to metrics.csv and flushes each, so that a kill loses at most half a line.
 
     The columns are `samples` and then every metric in the order of its first appearance; a metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mimickit.errors import RunError
 
@@ -15,7 +15,13 @@ class Logger(Protocol):
 
     Names are `section/metric`. Whatever depends on the clock of the machine is under `time/`, so
     that a comparison of two runs can drop those columns and expect the rest to be equal.
+
+    A logger that inherits from this class need not care for the settings and the final evaluation,
+    which lie in the run folder in files of their own.
     """
+
+    def describe(self, config: Mapping[str, Any]) -> None:
+        """Take the settings of the run; comes before the first row of a session."""
 
     def resume(self, samples: int) -> None:
         """Go on with an existing record, cut after the last row with at most `samples` samples.
@@ -29,6 +35,9 @@ class Logger(Protocol):
         """Add a row: the metrics after `samples` samples have been collected in all."""
         ...
 
+    def conclude(self, results: Mapping[str, Mapping], samples: int) -> None:
+        """Take the evaluation at the end of the run, `overall` and of all `clips`."""
+
     def close(self) -> None:
         """Write out what is held back and let go of all files."""
         ...
@@ -40,6 +49,11 @@ class Loggers:
     def __init__(self, loggers: Iterable[Logger]) -> None:
         self.loggers = tuple(loggers)
 
+    def describe(self, config: Mapping[str, Any]) -> None:
+        """Describe the run to every logger; see `Logger.describe`."""
+        for logger in self.loggers:
+            logger.describe(config)
+
     def resume(self, samples: int) -> None:
         """Resume every logger; see `Logger.resume`."""
         for logger in self.loggers:
@@ -49,6 +63,11 @@ class Loggers:
         """Log to every logger; see `Logger.log`."""
         for logger in self.loggers:
             logger.log(metrics, samples)
+
+    def conclude(self, results: Mapping[str, Mapping], samples: int) -> None:
+        """Conclude with every logger; see `Logger.conclude`."""
+        for logger in self.loggers:
+            logger.conclude(results, samples)
 
     def close(self) -> None:
         """Close every logger."""
@@ -66,6 +85,20 @@ def numbers(metrics: Mapping[str, float]) -> dict[str, float]:
         if "/" not in name or any(c.isspace() for c in name):
             raise ValueError(f"metric {name!r} is not named section/metric")
     return {name: float(value) for name, value in metrics.items()}
+
+
+def final_figures(results: Mapping[str, Mapping]) -> dict[str, float]:
+    """What to log of the evaluation at the end, as `final/<figure>`."""
+    return {f"final/{name}": float(value) for name, value in results["overall"].items()}
+
+
+def clip_table(results: Mapping[str, Mapping]) -> tuple[list[str], list[list[Any]]]:
+    """The evaluation of each clip: names of the columns, the first of which is `clip`, and rows."""
+    clips = results["clips"]
+    figures = list(dict.fromkeys(name for row in clips.values() for name in row))
+    return ["clip", *figures], [
+        [clip, *(row.get(name) for name in figures)] for clip, row in clips.items()
+    ]
 
 
 def prepare_folder(folder: Path) -> Path:

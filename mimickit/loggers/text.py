@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional, TextIO
 
-from mimickit.loggers.logger import numbers, prepare_folder, refuse_existing, replace_file
+from mimickit.loggers.logger import Logger, numbers, prepare_folder, refuse_existing, replace_file
 
 NAME = "log.txt"
 SAMPLES = "samples"
@@ -14,7 +14,7 @@ ABSENT = "-"
 WIDTH = 12  # of a column, at the least
 
 
-class TextLogger:
+class TextLogger(Logger):
     """Appends rows to log.txt and flushes each.
 
     A line of column names stands above the first row, and again wherever a new metric appears.

@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
@@ -144,7 +144,7 @@ class Trainer:
         if several:
             self.checkpoints.forget_incomplete()
             self.group.check_equal(self._shared())
-        with closing(self.logger), _ends_early(several) as stop, ProgressBar(
+        with _ends_early(several) as stop, ProgressBar(
             budget, counters.samples, self.settings.progress and self.group.first
         ) as bar:
             if self._on_cuda and self.group.first:

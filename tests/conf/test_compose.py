@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 
+import hydra
 import pytest
+import yaml
 
 from mimickit import launch
+from mimickit.evaluation.published import CLIPS, METHODS
 from mimickit.launch.checks import targets
 
 CONF = launch.CONF
@@ -57,6 +60,7 @@ def unreachable(conf):
         "task": ("method", "task"),
         "task_character": ("task", "character"),
         "character": ("method", "character"),
+        "experiment": ("experiment", "method"),
     }
     found = []
     for kind, (first, second) in pairs.items():
@@ -131,6 +135,30 @@ def test_an_experiment_without_source_is_found(tmp_path):
     (tmp_path / "experiment" / "good.yaml").write_text("# Source: a paper, Table 1.\nseed: 1\n")
     (tmp_path / "experiment" / "bad.yaml").write_text("seed: 1  # resource: none\n")
     assert without_source(tmp_path) == ["bad"]
+
+
+def test_method_in_an_experiment_gets_what_it_needs_there_and_typed_settings_still_win():
+    assert composed("experiment=gpu", "method=amp").method.parts.style.share == 1.0
+    assert composed("experiment=table1", "method=add").method.parts.tracking.minibatches == 8
+    assert composed("method=amp").method.parts.style.share == 0.25
+    typed = composed("experiment=gpu", "method=amp", "method.parts.style.share=0.5")
+    assert typed.method.parts.style.share == 0.5
+
+
+def test_table1_is_every_method_of_the_paper_on_its_clips_that_are_here_with_five_seeds():
+    launch.register()
+    with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        whole = hydra.compose("run", ["experiment=table1"], return_hydra_config=True)
+    params = {key: value.split(",") for key, value in whole.hydra.sweeper.params.items()}
+    assert sorted(params["method"]) == sorted(METHODS)
+    assert params["seed"] == ["0", "1", "2", "3", "4"]
+    index = yaml.safe_load((CONF.parent / "motions" / "humanoid" / "index.yaml").read_text())
+    assert params["motion"] == [clip for clip in CLIPS if clip in index["clips"]]
+    for method in params["method"]:
+        cfg = composed("experiment=table1", f"method={method}", "motion=walk")
+        assert cfg.evaluation.episodes == 4096
+        batch = cfg.num_envs * cfg.algo.steps
+        assert batch % cfg.algo.actor_minibatches == 0
 
 
 def test_no_motion_group_hides_the_setting_of_that_name():

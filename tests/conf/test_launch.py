@@ -61,6 +61,23 @@ def test_slug_is_one_safe_word(value, name):
     assert re.fullmatch(r"[\w.+-]+", name)
 
 
+@pytest.mark.parametrize(
+    ("method", "task", "name"),
+    [
+        ("amp", "style", "amp"),
+        ("amp", "location", "amp-location"),
+        ("deepmimic", "imitate", "deepmimic"),
+        ("add", "imitate", "add"),
+        ("add", "style", "add-style"),
+        ("of_the_lab", "imitate", "mine-imitate"),
+        ("amp", None, "amp"),
+    ],
+)
+def test_run_is_named_after_its_task_unless_the_method_brings_it(method, task, name):
+    called = "mine" if method == "of_the_lab" else method
+    assert resolvers.with_task(called, method, task) == name
+
+
 def test_run_id_prefers_the_given_then_torchrun_then_the_clock(monkeypatch):
     monkeypatch.setenv("MIMICKIT_RUN_ID", "mine/7")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-12")

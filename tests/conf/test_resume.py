@@ -155,6 +155,16 @@ def test_sweep_has_a_folder_per_job(train, tmp_path):
     assert runs[0].folder.parent.parent == tmp_path / "outputs" / "sweeps"
 
 
+def test_folders_name_the_task_where_the_method_does_not(train, tmp_path):
+    _, (run,), _ = train("method=amp", "task=steering")
+    assert run.folder.relative_to(tmp_path).parts[:3] == ("outputs", "amp-steering", "humanoid")
+    _, runs, _ = train("-m", "method=amp", "task=style,location", "motion=walk")
+    assert [run.folder.name for run in runs] == [
+        "0-amp-humanoid-walk-seed0",
+        "1-amp-location-humanoid-walk-seed0",
+    ]
+
+
 def test_saved_config_of_no_run_folder_says_so(tmp_path):
     with pytest.raises(RunError, match=r"is not a run folder: it has no config\.yaml"):
         launch.saved_config(tmp_path)

@@ -61,7 +61,8 @@ def test_one_clip_needs_no_overall_row():
     ],
 )
 def test_published_numbers_are_those_of_the_paper(method, character, clip, numbers):
-    assert published(method, character, clip) == numbers
+    found = published(method, character, clip)
+    assert (found and found[:2]) == numbers
 
 
 def test_columns_that_do_not_apply_are_left_out():

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from mimickit.evaluation.curves import find_runs, group_runs, learning_curves, read_run
+from mimickit.evaluation.curves import learning_curves
+from mimickit.evaluation.records import find_runs, group_runs, read_run
 from mimickit.loggers.csv import CsvLogger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,10 +114,27 @@ def test_names_come_first_in_a_label(tmp_path):
     make_run(tmp_path / "c", [1.0], **settings(0, lr=0.3, method="deepmimic"))
     groups = group_runs([read_run(run) for run in find_runs([str(tmp_path)])])
     assert list(groups) == [
-        "method=amp",
-        "method=deepmimic, algo.lr=0.2",
-        "method=deepmimic, algo.lr=0.3",
+        "amp",
+        "deepmimic, algo.lr=0.2",
+        "deepmimic, algo.lr=0.3",
     ]
+
+
+def test_panels_of_a_split_share_their_labels(tmp_path):
+    for motion in ("walk", "run"):
+        for method in ("amp", "add")[: 1 if motion == "run" else 2]:
+            run = make_run(tmp_path / f"{motion}_{method}", [1.0], **settings(0, method=method))
+            config = {**settings(0, method=method), "motion": motion}
+            (run / "resolved.yaml").write_text(yaml.safe_dump(config))
+    runs = [read_run(run) for run in find_runs([str(tmp_path)])]
+    split = learning_curves(runs, metrics=["train/return"], split="motion")
+    assert {title: [curve.label for curve in group] for title, group in split.items()} == {
+        "run: train/return": ["amp"],
+        "walk: train/return": ["add", "amp"],
+    }
+    one_method = [run for run in runs if run.settings["method.name"] == "amp"]
+    split = learning_curves(one_method, metrics=["train/return"], split="motion")
+    assert {curve.label for group in split.values() for curve in group} == {"amp"}
 
 
 def test_runs_without_settings_stand_alone(tmp_path):
@@ -182,6 +200,7 @@ def test_odd_number_of_panels_leaves_the_last_place_blank(tmp_path):
         (["{folder}"], None),
         (["{folder}/runs/empty"], r"there is no metrics\.csv in .*empty, nor in any folder below"),
         (["{folder}/runs/a", "--y", "train/retrun"], "no run has a metric .*Closest: train/return"),
+        (["{folder}/runs/a", "--split", "moton"], "no run has a setting .*Closest: motion"),
         (["{folder}/runs/a", "--x", "wal"], r"no axis 'wal' .*Closest: wall"),
         (["{folder}/runs/a", "--out", "{folder}/a.pgn"], r"'\.pgn' is no picture format.*png"),
         (["{folder}/runs/a", "--out", "{folder}/no/a.png"], r"cannot write --out .*: No such file"),

@@ -10,6 +10,7 @@ import torch
 
 from mimickit import launch
 from mimickit.errors import CheckpointError, ConfigError, MimicKitError
+from mimickit.loggers import Logger
 from mimickit.run import LoadedRun
 from mimickit.training.checkpoint import read
 from tests.training.runs import ITERATION, TINY, build, last_policy, metrics
@@ -113,6 +114,55 @@ def test_another_seed_is_another_run(straight, tmp_path):
     build(tmp_path, "seed=1", iterations=1).start()
     first, other = (metrics(folder)["algo/actor_loss"][0] for folder in (straight, tmp_path))
     assert first != other
+
+
+class Calls(Logger):
+    """A logger that keeps what it is told, in order."""
+
+    def __init__(self):
+        self.calls = []
+
+    def describe(self, config):
+        self.calls.append(("describe", config["seed"]))
+
+    def resume(self, samples):
+        self.calls.append(("resume", samples))
+
+    def log(self, metrics, samples):
+        self.calls.append(("log", samples))
+
+    def conclude(self, results, samples):
+        self.calls.append(("conclude", list(results["clips"]), samples))
+
+    def close(self):
+        self.calls.append(("close",))
+
+
+def test_loggers_hear_of_the_settings_then_of_rows_then_of_the_end(tmp_path, monkeypatch):
+    run = build(tmp_path, "seed=7", iterations=2)
+    trainer = run.trainer(tmp_path)
+    trainer.logger = Calls()
+    monkeypatch.setattr(run, "trainer", lambda folder: trainer)
+    run.start()
+    assert trainer.logger.calls == [
+        ("describe", 7),
+        ("resume", 0),
+        ("log", ITERATION),
+        ("log", 2 * ITERATION),
+        ("conclude", ["walk"], 2 * ITERATION),
+        ("close",),
+    ]
+
+
+def test_loggers_are_closed_though_the_run_fails(tmp_path, monkeypatch):
+    run = build(tmp_path, iterations=2)
+    trainer = run.trainer(tmp_path)
+    trainer.logger = Calls()
+    monkeypatch.setattr(run, "trainer", lambda folder: trainer)
+    trainer.collector = None
+    with pytest.raises(AttributeError):
+        run.start()
+    assert [call[0] for call in trainer.logger.calls] == ["describe", "resume", "close"]
 
 
 def test_the_last_evaluation_is_written_with_the_real_count_of_samples(straight):

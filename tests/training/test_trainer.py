@@ -28,7 +28,6 @@ class Memory:
 
     def __init__(self):
         self.rows = []
-        self.closed = False
         self.resumed_at = None
 
     def resume(self, samples):
@@ -36,9 +35,6 @@ class Memory:
 
     def log(self, metrics, samples):
         self.rows.append({"samples": samples, **metrics})
-
-    def close(self):
-        self.closed = True
 
 
 class Scores:
@@ -119,7 +115,6 @@ def test_ends_with_the_iteration_that_spends_the_budget(tmp_path):
     assert run.train()
     assert [row["samples"] for row in run.logger.rows] == [ITERATION, 2 * ITERATION, 3 * ITERATION]
     assert run.counters.iterations == 3
-    assert run.logger.closed
     assert read(run.checkpoints.newest())["samples"] == 3 * ITERATION
 
 
@@ -327,7 +322,6 @@ def test_numbers_that_are_not_finite_stop_the_run_and_reach_no_checkpoint(tmp_pa
     assert newest["samples"] == 2 * ITERATION
     assert all(bool(t.isfinite().all()) for t in newest["policy"].values())
     assert len(run.logger.rows) == 2
-    assert run.logger.closed
 
 
 def test_a_metric_that_is_not_finite_is_named(tmp_path):
@@ -356,7 +350,6 @@ def test_a_signal_ends_the_run_after_its_iteration_and_saves(tmp_path, number):
     )
     assert not run.train()
     assert run.counters.iterations == 2
-    assert run.logger.closed
     assert read(run.checkpoints.newest())["samples"] == 2 * ITERATION
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
