@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -114,7 +115,9 @@ class SlurmLauncher(SweepLauncher):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of no use: what they say stands in the config
-                executor = submitit.AutoExecutor(self.folder / LOGS / "%j", cluster="slurm")
+                executor = submitit.AutoExecutor(
+                    self.folder / LOGS / "%j", cluster="slurm", slurm_python=python_command()
+                )
                 executor.update_parameters(
                     **parameters,
                     slurm_setup=[*own_setup, *setup],
@@ -138,3 +141,13 @@ class SlurmLauncher(SweepLauncher):
         path = self.folder / JOBS
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         write_text(path, json.dumps({**known, **numbers}, indent=2) + "\n")
+
+
+def python_command() -> str:
+    """This interpreter, for a shell to start so that no preemption signal kills it early.
+
+    Until the job is ready for the signal, its default would end the process: SLURM would call that
+    a failure, and not queue it again.
+    """
+    ignoring = 'trap "" USR1 USR2; exec "$@"'
+    return f"bash -c {shlex.quote(ignoring)} bash {shlex.quote(sys.executable)}"

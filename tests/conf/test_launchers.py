@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import yaml
 from mimickit.errors import RunError
 from mimickit.launch import sweep
 from mimickit.launch.local import Slot, slots
+from mimickit.launch.snapshot import take_snapshot
 from mimickit.launch.status import read_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,3 +196,49 @@ def test_what_slurm_or_submitit_refuses_leaves_nothing(lab, commands, tmp_path, 
     assert code == 1
     assert line in err.splitlines()[-1]
     assert not list((tmp_path / "sweep").glob("*/*"))
+
+
+EDITOR = """
+import sys
+from pathlib import Path
+
+
+class Train:
+    def __init__(self, folder, *, seed, algo, **settings):
+        self.folder, self.clip = Path(folder), algo["clip"]
+
+    def start(self):
+        (self.folder / "clip").write_text(str(self.clip))
+        path = CHECKOUT / "conf" / "algo" / "ppo.yaml"
+        path.write_text(path.read_text().replace("clip: 0.2", "clip: 0.9"))
+        (CHECKOUT / "mimickit" / "run.py").write_text("raise RuntimeError('edited')")
+        (CHECKOUT / "mimickit" / "launch" / "job.py").write_text("raise RuntimeError('edited')")
+"""
+
+
+@pytest.mark.slow
+def test_what_is_edited_after_the_submission_does_not_reach_the_jobs(tmp_path):
+    checkout = take_snapshot(tmp_path / "copy")
+    for line in ("init -q", "add -A", "-c user.name=t -c user.email=t@t commit -q -m first"):
+        subprocess.run(["git", *line.split()], cwd=checkout, check=True)
+    (tmp_path / "editor.py").write_text(EDITOR.replace("CHECKOUT", f"Path({str(checkout)!r})"))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MIMICKIT_", "SLURM_"))}
+
+    def train(*arguments):
+        return subprocess.run(
+            [sys.executable, checkout / "train.py", "-m", "hydra/launcher=local",
+             "hydra.launcher.jobs=1", "_target_=editor.Train", "seed=0,1",
+             "hydra.sweep.dir=sweep", *arguments],
+            cwd=tmp_path, env={**kept, "PYTHONPATH": str(tmp_path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    (checkout / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\n")
+    done = train()
+    assert done.returncode == 1
+    assert "(conf/experiment/mine.yaml): commit them, or add hydra.launcher" in done.stderr
+    (checkout / "conf" / "experiment" / "mine.yaml").unlink()
+    done = train()
+    assert done.returncode == 0, done.stderr
+    assert "clip: 0.9" in (checkout / "conf" / "algo" / "ppo.yaml").read_text()
+    assert [path.read_text() for path in sorted(tmp_path.glob("sweep/*/clip"))] == ["0.2", "0.2"]

@@ -12,6 +12,7 @@ import pytest
 
 from mimickit.launch.runs import slurm_states, survey
 from mimickit.launch.status import read_status
+from tests.guides import blocks, run
 from tests.training.runs import TINY, last_policy, metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.engine("mujoco")]
@@ -155,3 +156,13 @@ def test_the_tasks_of_a_job_are_one_run(slurm, tmp_path):
     wait(lambda: states(sweep)[folder.name] == "finished", "it to go on and finish")
     assert read_status(folder).starts == 2
     assert iterations(folder) == ITERATIONS
+
+
+def test_every_command_of_the_guide_runs(slurm, tmp_path):
+    out = run(blocks("cluster", "bash"), tmp_path)
+    assert "partition: main\n" in out
+    sweep = tmp_path / "lab" / "sweep"
+    assert set(states(sweep).values()) == {"finished"}
+    starts = [read_status(path.parent).starts for path in sorted(sweep.glob("*/status.json"))]
+    assert sorted(starts) == [1, 1, 1, 2]
+    assert "| walk |" in (tmp_path / "lab" / "table.md").read_text()
