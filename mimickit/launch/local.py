@@ -52,17 +52,21 @@ class LocalLauncher(SweepLauncher):
             raise ConfigError(f"hydra.launcher.jobs={jobs}: a whole number of at least 1 is needed")
         self.jobs = jobs
 
-    def start(self, jobs: Sequence[Job], code: Path) -> bool:
-        """Run them all; see `SweepLauncher.start`."""
-        waiting, running = list(jobs), []
-        free = slots(self.jobs, len(jobs), visible_gpus(), usable_cores())
-        at_once = f"{len(free)} at once" if len(free) > 1 else "one after the other"
+    def begin(self, jobs: Sequence[Job], code: Path) -> None:
+        """Share the machine out among them; see `SweepLauncher.begin`."""
+        self.waiting, self.code = list(jobs), code
+        self.slots = slots(self.jobs, len(jobs), visible_gpus(), usable_cores())
+        at_once = f"{len(self.slots)} at once" if len(self.slots) > 1 else "one after the other"
         print(f"{len(jobs)} jobs in {self.folder}, {at_once}", flush=True)
+
+    def wait(self) -> bool:
+        """Run them all; see `SweepLauncher.wait`."""
+        waiting, free, running = self.waiting, self.slots, []
         try:
             while waiting or running:
                 while waiting and free:
                     job, slot = waiting.pop(0), free.pop(0)
-                    process = begin_process(job, code, self.working_folder, slot)
+                    process = begin_process(job, self.code, self.working_folder, slot)
                     running.append((process, job, slot))
                 for entry in [entry for entry in running if entry[0].poll() is not None]:
                     running.remove(entry)

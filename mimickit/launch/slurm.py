@@ -54,7 +54,7 @@ class SlurmLauncher(SweepLauncher):
         **settings: Any,
     ) -> None:
         super().__init__(dirty=dirty, engine=engine)
-        self.wait = wait
+        self.waits = wait
         self.settings = {key: value for key, value in settings.items() if value is not None}
 
     def launch(self, job_overrides: Any, initial_job_idx: int) -> Any:
@@ -72,8 +72,8 @@ class SlurmLauncher(SweepLauncher):
             )
         return super().launch(job_overrides, initial_job_idx)
 
-    def start(self, jobs: Sequence[Job], code: Path) -> bool:
-        """Submit them; see `SweepLauncher.start`.
+    def begin(self, jobs: Sequence[Job], code: Path) -> None:
+        """Submit them; see `SweepLauncher.begin`.
 
         Raises:
             RunError: SLURM does not take them.
@@ -87,10 +87,13 @@ class SlurmLauncher(SweepLauncher):
         print(
             f"python scripts/runs.py {self.folder}   says how they fare; scancel {first} ends them"
         )
-        wait = self.needs_scores if self.wait is None else self.wait
-        while wait and any(run.state in ACTIVE for run in survey(self.folder)):
+
+    def wait(self) -> bool:
+        """Until they have ended, where that is wished; see `SweepLauncher.wait`."""
+        waits = self.needs_scores if self.waits is None else self.waits
+        while waits and any(run.state in ACTIVE for run in survey(self.folder)):
             time.sleep(POLL_S)
-        return wait
+        return waits
 
     def submit(self, jobs: Sequence[Job], code: Path) -> list[str]:
         """Submit them as one array; their numbers.

@@ -83,16 +83,20 @@ class SweepLauncher(Launcher):
         self.needs_scores = str(config.hydra.sweeper._target_) != BASIC_SWEEPER
 
     @abstractmethod
-    def start(self, jobs: Sequence[Job], code: Path) -> bool:
-        """Start the jobs.
+    def begin(self, jobs: Sequence[Job], code: Path) -> None:
+        """Start the jobs, or get ready to.
 
         Args:
             jobs: those that are to run; their folders are ready.
             code: the copy of the code to run.
 
-        Returns:
-            Whether all of them have come to an end.
+        Raises:
+            MimicKitError: none of them can be started.
         """
+
+    @abstractmethod
+    def wait(self) -> bool:
+        """See the jobs through, as far as this process has to; whether all have come to an end."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -108,18 +112,21 @@ class SweepLauncher(Launcher):
         due = [job for job in jobs if not self.is_finished(job)]
         made = (*(job.folder for job in due), self.folder / LOGS)
         new = [folder for folder in made if not folder.exists()]
+        if not due:
+            print(f"all {len(jobs)} jobs in {self.folder} have finished before", flush=True)
+            return self.returns(jobs, ended=True)
         try:
             for job in due:
                 self.write(job)
-            if self._code is None and due:
+            if self._code is None:
                 self._code = take_snapshot(self.folder)
                 new.append(self._code)
-            ended = not due or self.start(due, self._code or self.folder)
+            self.begin(due, self._code)
         except MimicKitError:
             for folder in new:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        return self.returns(jobs, ended)
+        return self.returns(jobs, ended=self.wait())
 
     def settle(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose and check one job's config.
