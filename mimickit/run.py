@@ -82,8 +82,9 @@ class Train:
         logger: Optional[Node],
     ) -> None:
         config = {key: value for key, value in locals().items() if key not in ("self", "folder")}
-        self.group = distributed.join(find_ranks(os.environ))
-        ranks = self.group.ranks
+        ranks = find_ranks(os.environ)
+        own_envs = _share(num_envs, ranks)
+        self.group = distributed.join(ranks)
         self.folder = Path(self.group.agree("folder", str(folder)))
         self.resume = resume
         self.config = config
@@ -111,9 +112,7 @@ class Train:
             method, parts={name: make(node) for name, node in method["parts"].items()}
         )
         with self.group.in_turn("kernels"):  # the first one compiles them for all on its host
-            self.env = build_env(
-                config, body, _share(num_envs, ranks), seeds["task"], signals=self.method.signals
-            )
+            self.env = build_env(config, body, own_envs, seeds["task"], signals=self.method.signals)
         self.device = self.env.device
         compiles = training["compile"]
         if can_compile(self.device) if compiles is None else compiles:
@@ -170,6 +169,7 @@ class Train:
         if self.group.first:
             self._announce(trainer)
         finished = trainer.train()
+        trainer.release()
         samples = trainer.counters.samples
         if not finished:
             if self.group.first:
@@ -270,6 +270,12 @@ class Train:
         missing = lacking(method.needs, task)
         if missing:
             raise IncompatibleParts(f"method '{method.name}' needs {missing}")
+        if not any(method.weights.values()):
+            raise ConfigError(
+                f"method '{method.name}' rewards nothing, so there is nothing to learn: its "
+                f"weights are {method.weights}; set one, e.g. method.reward."
+                f"{next(iter(method.parts), TASK)}=1"
+            )
         if "goal" in task.provides and not method.weights.get(TASK):
             raise IncompatibleParts(
                 f"method '{method.name}' gives the task's reward no weight, so nothing would lead "

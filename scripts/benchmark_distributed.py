@@ -68,7 +68,9 @@ def measure(out: Path, overrides: list[str]) -> None:
 
     config = launch.compose(["logger=[]", "max_samples=1e12", *overrides])
     run = launch.make(launch.check_config(config), folder=out.parent)
-    rate, shares = training_shares(run.trainer(out.parent))
+    trainer = run.trainer(out.parent)
+    rate, shares = training_shares(trainer)
+    trainer.release()
     size = run.group.ranks.size
     if run.group.first:
         on_gpu = run.device.type == "cuda"

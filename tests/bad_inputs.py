@@ -229,6 +229,11 @@ CHARACTERS = {
         "Closest: neck",
     ),
     "height in words": ("character.default_pose.height=tall", None, "default_pose.height", "tall"),
+    "contact height": (
+        "character.contact_height=nan",
+        None,
+        "character 'humanoid': contact_height must be > 0, got nan",
+    ),
     "missing model": (
         "character.model={here}/modle.xml",
         model(),
@@ -329,6 +334,30 @@ SETTINGS = {
     "no layers": ("model.actor_hidden=8", None, "model.actor_hidden=8: a list is needed"),
     "no group": ("model.actor_groups=[]", None, "model.actor_groups"),
     "method's weight": ("method.reward.task=x", None, "method.reward.task", "got x"),
+    "no reward": (
+        "~method.reward.task",
+        None,
+        "method 'deepmimic' rewards nothing",
+        "its weights are {}; set one, e.g. method.reward.task=1",
+    ),
+    "no reward of a part": (
+        "method=amp method.reward.style=0",
+        None,
+        "method 'amp' rewards nothing",
+        "method.reward.style=1",
+    ),
+    "reward emptied": (
+        "method.reward={}",
+        None,
+        "method.reward={} takes nothing away",
+        "'~method.reward.<key>'",
+    ),
+    "negative period": (
+        "training.checkpoint_every_s=-1",
+        None,
+        "training.checkpoint_every_s=-1.0: must be at least 0 [s]",
+    ),
+    "no period": ("training.checkpoint_every_s=nan", None, "training.checkpoint_every_s=nan"),
     "schedule": ("algo.schedule=liner", None, "algo.schedule=liner", "linear"),
     "discount": ("algo.discount=1.5", None, "algo.discount must be in [0, 1], got 1.5"),
     "learning rate": ("algo.actor_optimizer.lr=-1", None, "algo.actor_optimizer", "-1"),

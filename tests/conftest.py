@@ -35,6 +35,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = [name for name in SLURM if shutil.which(name) is None]
         if missing or importlib.util.find_spec("submitit") is None:
             pytest.skip(f"SLURM is not installed: {', '.join(missing) or 'submitit'}")
+    if item.get_closest_marker("multi_gpu") and torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
     for mark in item.iter_markers("engine"):
         (name,) = mark.args
         if importlib.util.find_spec(ENGINES[name]) is None:

@@ -394,7 +394,8 @@ def _check_numbers(character: Character) -> None:
             f"ball joints ({', '.join(balls)})"
         )
     for key in (
-        "default_height", "termination_distance", "exploration_std", "control_hz", "sim_hz"
+        "default_height", "termination_distance", "exploration_std", "contact_height",
+        "control_hz", "sim_hz",
     ):  # fmt: skip
         value = getattr(character, key)
         if not (math.isfinite(value) and value > 0):

@@ -48,8 +48,8 @@ class Kinematics:
             axes = torch.eye(3) if joint.kind is JointKind.BALL else torch.tensor([joint.axis])
             spread[joint.dofs, 3 * m : 3 * m + 3] = axes.to(dtype)
             owner[m, joint.dofs] = 1.0
-        self._spread, self._owner = spread.to(device), owner.to(device)
-        self._twice_owner = 2.0 * self._owner
+        self._spread, self._gather = spread.to(device), spread.to(device).T
+        self._twice_owner, self._owned = 2.0 * owner.to(device), owner.to(device).T
         self._movable = index([joint.body - 1 for joint in movable])
         # Where each joint is found among the movable ones followed by one identity.
         place = {joint.body: m for m, joint in enumerate(movable)}
@@ -114,9 +114,9 @@ class Kinematics:
 
     def _to_dof(self, rot: Tensor) -> Tensor:
         """Dofs [..., D] of the movable joints' rotations [..., M, 4]."""
-        part = rot[..., :3].flatten(-2) @ self._spread.T  # sin(angle / 2) * axis, per dof
+        part = rot[..., :3].flatten(-2) @ self._gather  # sin(angle / 2) * axis, per dof
         # Of q and -q, whose quotients are equal, this is the rotation by at most half a circle.
-        sine = (part.square() @ self._owner.T).sqrt().clamp_min(1e-6)
+        sine = (part.square() @ self._owned).sqrt().clamp_min(1e-6)
         scale = (sine / rot[..., 3]).atan() / sine
         return part * (scale @ self._twice_owner)
 
@@ -154,4 +154,4 @@ class Kinematics:
         that vector's component along the axis.
         """
         turn = quat_to_exp_map(quat_multiply(quat_conjugate(joint_rot), next_joint_rot))
-        return turn.index_select(-2, self._movable).flatten(-2) @ self._spread.T / dt
+        return turn.index_select(-2, self._movable).flatten(-2) @ self._gather / dt

@@ -94,15 +94,14 @@ def target_obs(
         encodings: of the targets, as `encode_pose` gives them, if they are there already.
     """
     turn = None if global_frame else heading_inverse(targets[0].root_rot)
-    origin = state.root_pos if global_frame else targets[0].root_pos
+    place = state.root_pos if global_frame else targets[0].root_pos
+    origin = torch.cat([place[:, :2], torch.zeros_like(place[:, 2:])], dim=-1)  # on the ground
     parts = []
     for i, target in enumerate(targets):
         root_pos = target.root_pos - origin
         if turn is not None:
             root_pos = quat_rotate(turn, root_pos)
-        parts.append(root_pos[:, :2])
-        if root_height:
-            parts.append(target.root_pos[:, 2:])
+        parts.append(root_pos if root_height else root_pos[:, :2])
         parts.append(encodings[i] if encodings else encode_pose(target, key_bodies, turn))
     return torch.cat(parts, dim=-1)
 

@@ -14,17 +14,19 @@ IDENTITY = (0.0, 0.0, 0.0, 1.0)
 
 # Each component of `quat_to_tan_norm` is a constant and twice the sum of two products: 1 - 2 y y
 # - 2 z z, 2 x y + 2 w z, ...
-_PRODUCTS = ("yy- zz-", "xy+ wz+", "xz+ wy-", "xz+ wy+", "yz+ wx-", "xx- yy-")
+_COMPONENTS = ("yy- zz-", "xy+ wz+", "xz+ wy-", "xz+ wy+", "yz+ wx-", "xx- yy-")
 _CONSTANT = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+_PRODUCTS = ("xx", "yy", "zz", "xy", "xz", "yz", "wx", "wy", "wz")  # all that they are made of
+_FIRST, _SECOND = torch.tensor([["xyzw".index(c) for c in p] for p in _PRODUCTS]).T.contiguous()
 
 
 def _sums_of_products() -> Tensor:
-    """What each of the products xx, xy, xz, xw, yx, ... counts in `_PRODUCTS`, [16, 6]."""
-    sums = torch.zeros(4, 4, len(_PRODUCTS))
-    for component, terms in enumerate(_PRODUCTS):
+    """What each of `_PRODUCTS` counts in each of `_COMPONENTS`, [9, 6]."""
+    sums = torch.zeros(len(_PRODUCTS), len(_COMPONENTS))
+    for component, terms in enumerate(_COMPONENTS):
         for first, second, sign in terms.split():
-            sums["xyzw".index(first), "xyzw".index(second), component] = float(sign + "2")
-    return sums.flatten(0, 1)
+            sums[_PRODUCTS.index(first + second), component] = float(sign + "2")
+    return sums
 
 
 _SUMS = _sums_of_products()
@@ -143,7 +145,7 @@ def quat_to_tan_norm(q: Tensor) -> Tensor:
     Source: MimicKit f8d0d70, observation layout; Zhou et al. 2019 for why it is continuous.
     """
     if q.device.type == "cpu":  # where the number of operations counts; a GPU's are fused
-        products = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+        products = q.index_select(-1, _FIRST) * q.index_select(-1, _SECOND)
         return products @ _SUMS.to(q.dtype) + _CONSTANT
     x, y, z, w = q.unbind(-1)
     x2, y2, z2 = x + x, y + y, z + z

@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import functools
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -123,7 +125,8 @@ def run_program(job: Job, config_name: str) -> None:
     sys.argv = [prog, *overrides, *flags]
     os.environ[FULL_ERROR] = "1"  # for Hydra: raise, rather than print and exit
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+        with _ends_at_once():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -147,6 +150,30 @@ def register_launchers() -> None:
     known = Plugins.instance().class_name_to_class
     for launcher in (LocalLauncher, SlurmLauncher):
         known[f"hydra_plugins.mimickit.{launcher.__name__}"] = launcher
+
+
+@contextlib.contextmanager
+def _ends_at_once() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does and say so, where nobody else looks after it.
+
+    That is while a run is built, which may compile for a minute, and after it has trained.
+    """
+
+    def handler(number: int, _: object) -> None:
+        name = signal.Signals(number).name
+        line = f"{name}: ended at once, as nothing is being trained; what is saved stays\n"
+        os.write(2, line.encode())  # not by print: the signal may have come within one
+        raise KeyboardInterrupt(name)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread: whoever runs us there stops us by other means
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextlib.contextmanager
@@ -182,7 +209,7 @@ def read_command_line(argv: Sequence[str]) -> tuple[str, list[str], list[str], b
     """Program, overrides, other arguments, and whether they ask for a sweep.
 
     Raises:
-        ConfigError: Hydra has no such flag.
+        ConfigError: Hydra has no such flag, or would silently ignore an override.
     """
     parser = get_args_parser()
 
@@ -194,6 +221,13 @@ def read_command_line(argv: Sequence[str]) -> tuple[str, list[str], list[str], b
 
     parser.error = refuse  # type: ignore[method-assign]
     args: argparse.Namespace = parser.parse_intermixed_args(argv[1:])
+    for override in args.overrides:
+        key, _, value = override.partition("=")
+        if not key.startswith("+") and re.fullmatch(r"\{\s*\}", value):
+            raise ConfigError(
+                f"{override} takes nothing away, as mappings are merged: take keys away with "
+                f"'~{key}.<key>', or set them, e.g. {key}.<key>=0"
+            )
     flags = list(argv[1:])
     for override in args.overrides:
         flags.remove(override)

@@ -62,6 +62,7 @@ def check_config(cfg: DictConfig) -> DictConfig:
     for key in (*missing, *absent):
         raise ConfigError(f"{key} has no value: set {key}=...")
     make_whole(cfg)
+    check_period(cfg)
     check_device(plain.get("device", "cpu"))
     for key, node in targets(plain):
         for name, value in check_target(key, node).items():
@@ -238,6 +239,17 @@ def whole_number(key: str, value: Any, least: int) -> int:
     if value < least:
         raise ConfigError(f"{key}={int(value)}: must be at least {least}")
     return int(value)
+
+
+def check_period(cfg: DictConfig) -> None:
+    """Refuse a time between checkpoints that is none; 0 saves after every iteration.
+
+    Raises:
+        ConfigError: it is negative, or no number.
+    """
+    seconds = OmegaConf.select(cfg, "training.checkpoint_every_s")
+    if seconds is not None and not seconds >= 0:
+        raise ConfigError(f"training.checkpoint_every_s={seconds}: must be at least 0 [s]")
 
 
 def check_device(device: Any) -> None:

@@ -174,6 +174,7 @@ class Imitate:
         self.groups = {"policy": GroupSpec.of(*parts)}
 
         self._clips = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self._none = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._start = torch.zeros(num_envs, device=device)
         self._steps = torch.zeros(num_envs, dtype=torch.long, device=device)
         # Coming frames are looked up `chunk` at a time, a constant one where steps are captured.
@@ -339,7 +340,7 @@ class Imitate:
     def _any(self, causes: list[Tensor]) -> Tensor:
         """Whether any of some conditions [N] holds; never, of none."""
         if not causes:
-            return torch.zeros_like(self._clips, dtype=torch.bool)
+            return self._none
         return reduce(torch.logical_or, causes)
 
     def _start_drawn(self, mask: Tensor) -> None:

@@ -83,8 +83,8 @@ class Checkpoints:
         Else rank 0 would take one of them for a part of the checkpoint of as many samples to come.
         """
         complete = {rank_path(path, self.rank) for path in self.paths()}
-        for part in self.folder.glob(f"checkpoint_*{rank_path(Path('.pt'), self.rank).name}"):
-            if self.rank > 0 and part not in complete:
+        for part in self.folder.glob(f"checkpoint_*.rank{self.rank}.pt"):
+            if part not in complete:
                 part.unlink()
 
     def wait(self) -> None:

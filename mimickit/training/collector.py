@@ -28,7 +28,10 @@ class Collector:
         self.noise = noise
         self._on_cuda = env.device.type == "cuda"
         self._t = torch.zeros(1, dtype=torch.long, device=env.device)
-        self._obs = {name: obs.clone() for name, obs in env.observe().items()}  # acted on next
+        self._obs = {  # what is acted on next
+            name: torch.zeros(env.num_envs, spec.size, device=env.device)
+            for name, spec in env.groups.items()
+        }
         self._step = Graphed(self._captured_step, env.device, [noise, env.generator])
 
     @torch.no_grad()
@@ -50,10 +53,12 @@ class Collector:
         """One control step under what was seen, and only what it needs; what is seen next."""
         action, log_prob = self.policy.act(obs, self.noise)
         step = self.env.step(action)
-        timed_out, ended = step.done == int(Done.TIME), step.done != int(Done.NULL)
-        reached = self.env.observe() if bool(timed_out.any()) else None
+        ended = step.done != int(Done.NULL)
+        some_ended = bool(ended.any())
+        cut = some_ended and bool((step.done == int(Done.TIME)).any())
+        reached = self.env.observe() if cut else None
         self.rollout.record(t, obs, action, log_prob, step, reached)
-        if bool(ended.any()):
+        if some_ended:
             self.env.reset(ended)
         return self.env.observe()
 

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Optional
 
 import torch
@@ -101,11 +101,9 @@ class ProcessGroup(Group):
         self._closed = False
         gpu = _take_gpu(ranks.local_rank)
         try:
-            self._store = _connect(ranks)
+            self._store = _store(ranks)
             _meet(self._store, ranks, self._prefix, gpu)
-            self._heartbeat = Heartbeat(
-                partial(_connect, ranks, join_only=True), ranks, self._prefix
-            )
+            self._heartbeat = Heartbeat(partial(_connect, ranks), ranks, self._prefix)
             # With gloo beside NCCL, what lies on the host is exchanged without the GPU.
             backend = "cpu:gloo,cuda:nccl" if gpu and dist.is_nccl_available() else "gloo"
             dist.init_process_group(
@@ -171,7 +169,7 @@ class ProcessGroup(Group):
         key = f"{self._prefix}/left"
         if self._store.add(key, 1) == self.ranks.size:
             self._store.set(f"{key}/all", "done")
-        if self.first:  # the store may be in this process: the last to leave
+        if self.first:  # the store may be in this process, which is then the last to leave
             self._wait_for(f"{key}/all")
         dist.destroy_process_group()
 
@@ -228,9 +226,14 @@ def _take_gpu(local_rank: int) -> str:
     return str(getattr(properties, "uuid", f"{index} of {seen}"))
 
 
-def _connect(ranks: Ranks, join_only: bool = False) -> dist.TCPStore:
-    """A connection to the store, which rank 0 opens unless torchrun has."""
-    opens = ranks.rank == 0 and not ranks.store_is_there and not join_only
+@lru_cache(maxsize=None)
+def _store(ranks: Ranks) -> dist.TCPStore:
+    """What the ranks write to each other, for all runs of this process; rank 0 opens it."""
+    return _connect(ranks, opens=ranks.rank == 0 and not ranks.store_is_there)
+
+
+def _connect(ranks: Ranks, opens: bool = False) -> dist.TCPStore:
+    """A connection to the store; whoever opens it must stay until the others have left."""
     return dist.TCPStore(
         ranks.address,
         ranks.port,

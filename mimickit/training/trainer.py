@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ class Trainer:
         if several:
             self.checkpoints.forget_incomplete()
             self.group.check_equal(self._shared())
-        with _ends_early(several) as stop, ProgressBar(
+        with _ends_early(self.group) as stop, ProgressBar(
             budget, counters.samples, self.settings.progress and self.group.first
         ) as bar:
             if self._on_cuda and self.group.first:
@@ -181,6 +182,14 @@ class Trainer:
         if stopped:  # what one rank was told holds for all
             self.stopped_by = signal.SIGUSR2.name if preempted else stop.signal or "SIGTERM"
         return not stopped
+
+    def release(self) -> None:
+        """Forget the captured update: NCCL waits for every graph that holds a sum over the ranks.
+
+        Call it before the group is closed.
+        """
+        if isinstance(self._learn, Graphed):
+            self._learn.recapture()
 
     def save(self) -> Path:
         """Write a checkpoint of everything the run depends on."""
@@ -314,19 +323,23 @@ class Trainer:
 
 
 @contextmanager
-def _ends_early(several: bool = False) -> Iterator[_Stop]:
+def _ends_early(group: Group) -> Iterator[_Stop]:
     """Let the first Ctrl-C, SIGTERM or SIGUSR end the run after its iteration; a second at once.
 
-    Args:
-        several: processes, whose launcher passes on what the terminal has sent them already.
+    The launcher of several processes may pass on what the terminal has sent them already.
     """
     stop, first = _Stop(), -math.inf
+    several = group.ranks.size > 1
 
     def handler(number: int, _: object) -> None:
         nonlocal first
         now = time.monotonic()
         if stop.signal is not None and not (several and now - first < REPEATED_S):
             raise KeyboardInterrupt(stop.signal)
+        if stop.signal is None and group.first:
+            # Not by print: the signal may have come within one.
+            name = signal.Signals(number).name
+            os.write(2, f"{name}: saves after this iteration, then ends\n".encode())
         stop.signal, first = signal.Signals(number).name, now
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import ClassVar
 
 from mimickit.errors import UnknownMotion
@@ -41,6 +42,8 @@ class Train:
         failure = os.environ.get("FAKE_FAILURE")
         if failure == "ctrl-c":
             raise KeyboardInterrupt
+        if failure == "sigterm":
+            os.kill(os.getpid(), signal.SIGTERM)
         if failure:
             raise FAILURES[failure]
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from mimickit import launch
 from mimickit.errors import ConfigError, MimicKitError, UnknownName
+
+ROOT = Path(__file__).resolve().parents[2]
 
 MISTAKES = {
     # arguments: what the line must say
@@ -97,6 +104,18 @@ def test_an_error_of_the_run_is_printed_alone_and_its_folder_removed(train, tmp_
 def test_ctrl_c_before_training_exits_with_130_silently(train, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_FAILURE", "ctrl-c")
     assert train() == (130, [], "")
+    assert not list(tmp_path.rglob("*/*"))
+
+
+def test_a_sigterm_before_training_ends_at_once_with_a_line(tmp_path):
+    """A build may compile for a minute: who stops it then shall see that it was heard."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", "_target_=tests.conf.fakes.Train"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FAKE_FAILURE": "sigterm"},
+    )  # fmt: skip
+    line = "SIGTERM: ended at once, as nothing is being trained; what is saved stays\n"
+    assert (done.returncode, done.stderr) == (130, line)
     assert not list(tmp_path.rglob("*/*"))
 
 

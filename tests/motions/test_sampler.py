@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -16,6 +18,7 @@ from mimickit.motions.sampler import (
     read_sampling,
 )
 from tests.no_sync import no_sync
+from tests.pools import on_ranks
 
 DT = 0.1
 
@@ -271,3 +274,27 @@ def test_recording_and_drawing_never_wait(generator):
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         read_sampling(settings)
+
+
+def test_ranks_share_what_they_saw(generator):
+    """Bins of 1 s; 10 steps of 0.1 s are a second of experience, which fades by e^(-1/10)."""
+    first, second = (
+        adaptive(Clips([1.0], [2.0]), torch.Generator().manual_seed(rank), memory_s=10.0)
+        for rank in (0, 1)
+    )
+    samplers = [first, second]
+
+    def look(rank, pool):
+        stay(samplers[rank], 0, 0.5 + rank, steps=10, fails=1 + rank)
+        samplers[rank].exchange(pool)
+        samplers[rank].exchange(pool)  # nothing new: nothing changes
+        if rank == 0:
+            stay(samplers[0], 0, 0.5, steps=10)
+        samplers[rank].exchange(pool)
+        return samplers[rank].state_dict()
+
+    one, other = on_ranks(look)
+    faded = math.exp(-1 / 10)
+    torch.testing.assert_close(one["seconds"], torch.tensor([faded + 1.0, 1.0]))
+    torch.testing.assert_close(one["failures"], torch.tensor([faded, 2.0]))
+    assert all(torch.equal(one[name], other[name]) for name in one)

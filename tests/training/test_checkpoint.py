@@ -13,7 +13,14 @@ import torch
 
 from mimickit.errors import CheckpointError
 from mimickit.training import checkpoint
-from mimickit.training.checkpoint import Checkpoints, check_same_run, map_tensors, read, write
+from mimickit.training.checkpoint import (
+    Checkpoints,
+    check_same_run,
+    map_tensors,
+    read,
+    read_part,
+    write,
+)
 
 
 def state(samples=64, value=1.0):
@@ -289,3 +296,75 @@ def test_long_facts_are_shortened_in_the_message(saved):
 def test_keeping_none_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"training\.keep_checkpoints must be at least 1"):
         Checkpoints(tmp_path, keep=0)
+
+
+def rank_state(rank, samples=64):
+    facts = {"character": "humanoid", "processes": 2}
+    return {**state(samples), "facts": facts, "run": {"counters": {}, "noise": torch.tensor(rank)}}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """The checkpoints of both ranks of a run."""
+    return [Checkpoints(tmp_path / "c", keep=2, rank=rank, ranks=2) for rank in (0, 1)]
+
+
+def test_ranks_write_parts_and_read_back_their_own(two):
+    for samples in (10, 20, 30):
+        two[1].save(rank_state(1, samples))
+        two[0].save(rank_state(0, samples))
+    assert names(two[0].folder) == [
+        "checkpoint_000000000020.pt",
+        "checkpoint_000000000020.rank1.pt",
+        "checkpoint_000000000030.pt",
+        "checkpoint_000000000030.rank1.pt",
+    ]
+    newest = two[1].newest()
+    assert newest == two[0].newest() == two[0].paths()[-1]
+    assert [read_part(newest, rank, 2)["run"]["noise"] for rank in (0, 1)] == [0, 1]
+    assert read(newest)["policy"]["weight"].shape == (50, 10)
+
+
+def test_a_checkpoint_is_not_there_before_all_parts_are(two):
+    two[0].save(rank_state(0), behind=True)
+    assert two[0].newest() is None
+    two[1].save(rank_state(1))
+    two[0].wait()
+    assert two[0].newest() is not None
+
+
+def test_a_part_that_never_comes_is_an_error(two, monkeypatch):
+    monkeypatch.setattr(checkpoint, "RANKS_TIMEOUT_S", 0.05)
+    with pytest.raises(CheckpointError, match=r"incomplete: rank 1 wrote nothing .* all hosts see"):
+        two[0].save(rank_state(0))
+    assert two[0].newest() is None
+
+
+def test_parts_of_an_attempt_that_was_cut_short_are_forgotten(two):
+    two[1].save(rank_state(1, 10))
+    two[0].save(rank_state(0, 10))
+    two[1].save(rank_state(1, 20))  # and then all were killed
+    for each in two:
+        each.forget_incomplete()
+    assert names(two[0].folder) == [
+        "checkpoint_000000000010.pt",
+        "checkpoint_000000000010.rank1.pt",
+    ]
+
+
+def test_another_number_of_processes_is_refused(two, saved):
+    two[1].save(rank_state(1))
+    path = two[0].save(rank_state(0))
+    with pytest.raises(CheckpointError, match="of a run over 2 processes, this is one over 1: go"):
+        read_part(path, 0, 1)
+    with pytest.raises(CheckpointError, match="of a run over 1 processes, this is one over 2"):
+        read_part(saved, 0, 2)
+    with pytest.raises(CheckpointError, match=r"its processes is 2, here it is 1"):
+        check_same_run(path, {"processes": 2}, {"processes": 1})
+    check_same_run(path, {}, {"processes": 1})  # of before there were several
+
+
+def test_the_best_checkpoint_has_no_parts_to_go_on_from(two):
+    two[0].save_best(rank_state(0))
+    with pytest.raises(CheckpointError, match=r"no part of rank 1 .* newest checkpoint instead"):
+        read_part(two[0].folder / checkpoint.BEST, 0, 2)

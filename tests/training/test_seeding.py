@@ -35,3 +35,10 @@ def test_a_new_stream_at_the_end_leaves_the_others_as_they_were(monkeypatch):
     monkeypatch.setattr(seeding, "STREAMS", (*seeding.STREAMS, "new"))
     after = seeding.stream_seeds(0)
     assert {name: after[name] for name in before} == before
+
+
+def test_ranks_draw_apart_but_begin_with_the_same_weights():
+    alone, first, second = seeding.stream_seeds(3), *(seeding.stream_seeds(3, r) for r in (0, 1))
+    assert first == alone
+    assert second.pop("model") == first.pop("model")
+    assert not set(first.values()) & set(second.values())

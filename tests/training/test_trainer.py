@@ -338,7 +338,7 @@ def test_a_metric_that_is_not_finite_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_after_its_iteration_and_saves(tmp_path, number):
+def test_a_signal_ends_the_run_after_its_iteration_and_saves(tmp_path, number, capfd):
     straight = trainer(tmp_path / "straight")
     straight.train()
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -350,6 +350,8 @@ def test_a_signal_ends_the_run_after_its_iteration_and_saves(tmp_path, number):
     )
     assert not run.train()
     assert run.counters.iterations == 2
+    said = f"{number.name}: saves after this iteration, then ends\n"  # at once: it may take long
+    assert said in capfd.readouterr().err
     assert read(run.checkpoints.newest())["samples"] == 2 * ITERATION
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
