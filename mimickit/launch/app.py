@@ -38,7 +38,7 @@ from mimickit.launch.messages import explain
 from mimickit.launch.ranks import is_first_rank, quiet_torch
 from mimickit.launch.resolvers import CONF, choose_engine
 from mimickit.launch.slurm import SlurmLauncher
-from mimickit.launch.status import supervise
+from mimickit.launch.status import one_line, supervise
 from mimickit.ranks import find_ranks
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows every traceback
@@ -101,12 +101,14 @@ class Job:
                 print(f"engine: {name} ({why})", flush=True)
             folder = Path(hydra_cfg.runtime.output_dir)
             return supervise(folder, lambda: self.function(checked))
-        except MimicKitError as error:
-            if hydra_cfg.mode is RunMode.MULTIRUN:
-                raise
-            raise Stopped(error) from error
         except Exception as error:
-            self.raised.append(error)
+            if hydra_cfg.mode is RunMode.MULTIRUN:  # of several, Hydra shows the first alone
+                name = Path(hydra_cfg.runtime.output_dir).name
+                print(f"{name} failed: {one_line(error)}", file=sys.stderr, flush=True)
+            elif isinstance(error, MimicKitError):
+                raise Stopped(error) from error
+            if not isinstance(error, MimicKitError):
+                self.raised.append(error)
             raise
         finally:
             if hydra_cfg.mode is RunMode.MULTIRUN:

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from mimickit import launch
 from mimickit.errors import RunError
 from mimickit.launch import sweep
-from mimickit.launch.local import Slot, slots
+from mimickit.launch.local import LocalLauncher, Slot, slots
+from mimickit.launch.slurm import SHARED
 from mimickit.launch.snapshot import take_snapshot
 from mimickit.launch.status import read_status
 
@@ -71,6 +75,24 @@ def commands(tmp_path, monkeypatch):
             (tmp_path / "bin" / name).chmod(0o755)
 
     return put
+
+
+LAUNCHERS = sorted(path.stem for path in (ROOT / "conf" / "hydra" / "launcher").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_every_launcher_has_only_settings_that_something_reads(name):
+    launch.register()
+    with hydra.initialize_config_dir(str(launch.CONF), version_base="1.3"):
+        cfg = hydra.compose("run", [f"hydra/launcher={name}"], return_hydra_config=True)
+    node = OmegaConf.to_container(cfg.hydra.launcher, resolve=False)
+    if node.pop("_target_").endswith("LocalLauncher"):
+        assert LocalLauncher(**node).jobs is None
+        return
+    submitit = pytest.importorskip("submitit")
+    known = {"dirty", "engine", "wait", *SHARED, *submitit.SlurmExecutor._valid_parameters()}
+    assert set(node) <= known
+    assert node["additional_parameters"]["requeue"] is True
 
 
 def states(folder):
