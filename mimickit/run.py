@@ -195,7 +195,7 @@ class Train:
                 print(f"stopped after {samples:,} samples, all saved. Go on with:")
                 print(f"  {self._command()} resume={shlex.quote(str(self.folder))}", flush=True)
             self.group.close()
-            raise KeyboardInterrupt  # so that a sweep ends as well
+            raise KeyboardInterrupt(trainer.stopped_by)  # so that a sweep ends as well
         score = self.group.agree("score", repr(self._report(trainer)) if self.group.first else "")
         self.group.close()
         return float(score)
@@ -649,5 +649,7 @@ def _fit_beside_others(engine_node: dict[str, Any], device: str) -> None:
 
 
 def _cores(ranks: Ranks) -> int:
-    """Processors for this process, of those that it shares with others of the run."""
-    return max(1, (os.cpu_count() or 1) // ranks.local_size)
+    """Processors for this process: those it is held to, or its share of the machine's."""
+    count = os.cpu_count() or 1
+    held_to = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    return max(1, min(held_to, count // ranks.local_size))

@@ -69,7 +69,7 @@ def main() -> int:
     if missing:
         print(
             f"error: not installed: {', '.join(missing)}. "
-            'Install what the checks need with: pip install -e ".[dev,viewer,gpu,retarget]"',
+            'Install what the checks need with: pip install -e ".[dev,viewer,gpu,retarget,slurm]"',
             file=sys.stderr,
         )
         return 1

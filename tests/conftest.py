@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,7 @@ CHARACTERS = sorted(
     p.stem for p in (ROOT / "conf" / "character").glob("*.yaml") if p.stem != "base"
 )
 ENGINES = {"mujoco": "mujoco", "mujoco_warp": "mujoco_warp", "newton": "newton"}
+SLURM = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 
 # Examples are the same in every run: a test that fails today fails tomorrow as well.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
@@ -29,6 +31,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, and say why."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("slurm"):
+        missing = [name for name in SLURM if shutil.which(name) is None]
+        if missing or importlib.util.find_spec("submitit") is None:
+            pytest.skip(f"SLURM is not installed: {', '.join(missing) or 'submitit'}")
     if item.get_closest_marker("multi_gpu") and torch.cuda.device_count() < 2:
         pytest.skip("needs two CUDA devices")
     for mark in item.iter_markers("engine"):

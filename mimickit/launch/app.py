@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
@@ -17,6 +17,7 @@ import hydra
 import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -26,16 +27,18 @@ from mimickit.errors import (
     ConfigError,
     MimicKitError,
     RunError,
-    UnknownName,
     closest,
     closest_beside,
 )
 from mimickit.launch import folders
-from mimickit.launch.building import is_first_rank
-from mimickit.launch.checks import check_config
+from mimickit.launch.checks import check_choices
 from mimickit.launch.composing import SAVED_CONFIG, register, store_saved_config
+from mimickit.launch.local import LocalLauncher
 from mimickit.launch.messages import explain
+from mimickit.launch.ranks import is_first_rank, quiet_torch
 from mimickit.launch.resolvers import CONF, choose_engine
+from mimickit.launch.slurm import SlurmLauncher
+from mimickit.launch.status import one_line, supervise
 from mimickit.ranks import find_ranks
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows every traceback
@@ -96,13 +99,16 @@ class Job:
             if choices.get("engine") == "auto" and is_first_rank():
                 name, why = choose_engine()
                 print(f"engine: {name} ({why})", flush=True)
-            return self.function(checked)
-        except MimicKitError as error:
-            if hydra_cfg.mode is RunMode.MULTIRUN:
-                raise
-            raise Stopped(error) from error
+            folder = Path(hydra_cfg.runtime.output_dir)
+            return supervise(folder, lambda: self.function(checked))
         except Exception as error:
-            self.raised.append(error)
+            if hydra_cfg.mode is RunMode.MULTIRUN:  # of several, Hydra shows the first alone
+                name = Path(hydra_cfg.runtime.output_dir).name
+                print(f"{name} failed: {one_line(error)}", file=sys.stderr, flush=True)
+            elif isinstance(error, MimicKitError):
+                raise Stopped(error) from error
+            if not isinstance(error, MimicKitError):
+                self.raised.append(error)
             raise
         finally:
             if hydra_cfg.mode is RunMode.MULTIRUN:
@@ -110,32 +116,11 @@ class Job:
                     Path(hydra_cfg.runtime.output_dir).rmdir()
 
 
-def check_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
-    """`check_config`, naming the file where an unknown setting is written.
-
-    Args:
-        cfg: to check.
-        choices: which option of each group it was composed of.
-    """
-    try:
-        return check_config(cfg)
-    except UnknownName as error:
-        setting = re.search(r"has no setting '([^']+)'", str(error))
-        for group, choice in choices.items():
-            file = CONF / str(group).split("@")[0] / f"{choice}.yaml"
-            if setting and file.is_file():
-                text = file.read_text(encoding="utf-8")
-                if re.search(rf"\b{re.escape(setting.group(1))}\s*:", text):
-                    where = file.relative_to(CONF.parent)
-                    raise type(error)(f"{error} (It is written in {where}.)") from error
-        raise
-
-
 def run_program(job: Job, config_name: str) -> None:
     """Let Hydra read the command line and run the job; errors come out as they are."""
     register()
-    if find_ranks(os.environ).size > 1:  # torch would print a stack for each broken connection
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    register_launchers()
+    quiet_torch()
     prog, overrides, flags, multirun = read_command_line(sys.argv)
     name, overrides = base_config(overrides, config_name, multirun)
     old_argv, old_full = sys.argv, os.environ.get(FULL_ERROR)
@@ -159,6 +144,14 @@ def run_program(job: Job, config_name: str) -> None:
         os.environ.pop(FULL_ERROR)
         if old_full is not None:
             os.environ[FULL_ERROR] = old_full
+
+
+def register_launchers() -> None:
+    """Tell Hydra the classes that conf/hydra/launcher/ names; again changes nothing."""
+    # It takes a plugin's class only from the module hydra_plugins, or by a name that says so.
+    known = Plugins.instance().class_name_to_class
+    for launcher in (LocalLauncher, SlurmLauncher):
+        known[f"hydra_plugins.mimickit.{launcher.__name__}"] = launcher
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -15,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from mimickit.errors import MimicKitError, RunError
 from mimickit.launch.checks import check_config
 from mimickit.launch.composing import SAVED_CONFIG, compose, plain
-from mimickit.ranks import find_ranks
+from mimickit.launch.ranks import is_first_rank
+from mimickit.launch.status import begin
 
 
 def make(node: Mapping[str, Any], **live: Any) -> Any:
@@ -66,6 +66,8 @@ def build(cfg: DictConfig, folder: Optional[Union[str, Path]] = None) -> Any:
     run = make(cfg, folder=path)
     if is_first_rank():
         write_records(cfg, path, device=str(getattr(run, "device", cfg.device)))
+        if folder is None:  # else whoever named it looks after the run
+            begin(path, int(cfg.max_samples))
     return run
 
 
@@ -118,8 +120,3 @@ def refuse_overwriting(folder: Path, resume: Optional[str]) -> None:
             f"'{folder}' already holds a run: go on with resume=auto, or choose another folder "
             "(hydra.run.dir=... or MIMICKIT_RUN_ID)"
         )
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the one that speaks for all of a run's."""
-    return find_ranks(os.environ).rank == 0

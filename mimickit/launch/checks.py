@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mimickit.errors import ConfigError, UnknownName, closest, unknown_name_message
 from mimickit.launch.messages import explain
+from mimickit.launch.resolvers import CONF
 
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # What a parameter's annotation begins with, and what a person calls it.
@@ -67,6 +68,27 @@ def check_config(cfg: DictConfig) -> DictConfig:
         for name, value in check_target(key, node).items():
             OmegaConf.update(cfg, f"{key}.{name}" if key else name, value)
     return cfg
+
+
+def check_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
+    """`check_config`, naming the file where an unknown setting is written.
+
+    Args:
+        cfg: to check.
+        choices: which option of each group it was composed of.
+    """
+    try:
+        return check_config(cfg)
+    except UnknownName as error:
+        setting = re.search(r"has no setting '([^']+)'", str(error))
+        for group, choice in choices.items():
+            file = CONF / str(group).split("@")[0] / f"{choice}.yaml"
+            if setting and file.is_file():
+                text = file.read_text(encoding="utf-8")
+                if re.search(rf"\b{re.escape(setting.group(1))}\s*:", text):
+                    where = file.relative_to(CONF.parent)
+                    raise type(error)(f"{error} (It is written in {where}.)") from error
+        raise
 
 
 def check_known_keys(cfg: DictConfig, path: str = "") -> None:

@@ -201,8 +201,8 @@ def check_processors(
         config: of the run; empty if it could not be composed.
     """
     usable = max(1, int(min(found.allowed, found.quota or found.allowed)))
-    # As mimickit.run sets it: actor and critic learn side by side, half of the machine each.
-    threads = config.get("training", {}).get("threads") or max(1, found.machine // 2)
+    # As mimickit.run sets it: actor and critic learn side by side, half of the processors each.
+    threads = config.get("training", {}).get("threads") or max(1, found.allowed // 2)
     text = f"{found.machine}, {usable} of them for this process; torch takes 2 x {threads} threads"
     findings = [Finding(OK, "processors", text)]
     if 2 * threads > max(2, usable):

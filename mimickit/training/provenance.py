@@ -29,6 +29,7 @@ PACKAGES = (
     "tensorboard",
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+REVISION = "revision.json"  # beside a copy of the code: what `record_git` said of the original
 LARGEST_DIFF = 2_000_000  # bytes; a longer one is cut, and the record says so
 
 
@@ -84,6 +85,13 @@ def record_git(diff_path: Path, code: Optional[Path] = None) -> dict[str, Any]:
         `revision` (None outside git or before the first commit), `dirty`, `untracked` and `diff`.
     """
     code = code or Path(__file__).resolve().parent
+    original = next((p / REVISION for p in code.parents if (p / REVISION).is_file()), None)
+    if original is not None:  # this is a copy, for the jobs of a sweep
+        record = json.loads(original.read_text(encoding="utf-8"))
+        if "diff" in record:
+            diff_path.write_bytes((original.parent / record["diff"]).read_bytes())
+            record["diff"] = diff_path.name
+        return record
     top = git(code, "rev-parse", "--show-toplevel")
     # Only what holds this very code counts, not e.g. a repository around an installed package.
     if top is None or git(code, "ls-files", "--error-unmatch", ".") in (None, b""):

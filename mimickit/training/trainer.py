@@ -33,6 +33,7 @@ from mimickit.training.collector import Collector
 from mimickit.training.distributed import Group
 from mimickit.training.episodes import EpisodeStatistics
 from mimickit.training.progress import ProgressBar, Stopwatch
+from mimickit.training.signals import PREEMPTION_SIGNALS, STOP_SIGNALS
 
 Metrics = Dict[str, Tensor]  # scalars by name
 CHECK_EQUAL_EVERY = 100  # iterations between two looks at whether all ranks hold the same weights
@@ -71,6 +72,11 @@ class _Stop:
     """Whether somebody asked the run to end early."""
 
     signal: Optional[str] = None
+
+    @property
+    def preempted(self) -> bool:
+        """Whether it was a scheduler that wants the machine."""
+        return self.signal in [number.name for number in PREEMPTION_SIGNALS]
 
 
 @dataclass
@@ -122,6 +128,7 @@ class Trainer:
         self._background: Optional[BackgroundEvaluation] = None
         if self._on_cuda and self.evaluator is not None:
             self._background = BackgroundEvaluation(self.evaluator, self.policy)
+        self.stopped_by: Optional[str] = None  # the signal that ended `train` early
         self._candidate: dict[str, Any] = {}  # the state that the evaluation now running is of
 
     def train(self) -> bool:
@@ -172,7 +179,9 @@ class Trainer:
                     last_checkpoint = time.monotonic()
             self.save()
             self.checkpoints.wait()
-            (stopped,) = self.group.any(stop.signal is not None)
+            stopped, preempted = self.group.any(stop.signal is not None, stop.preempted)
+        if stopped:  # what one rank was told holds for all
+            self.stopped_by = signal.SIGUSR2.name if preempted else stop.signal or "SIGTERM"
         return not stopped
 
     def release(self) -> None:
@@ -318,7 +327,7 @@ class Trainer:
 
 @contextmanager
 def _ends_early(group: Group) -> Iterator[_Stop]:
-    """Let the first Ctrl-C or SIGTERM end the run after its iteration; a second one at once.
+    """Let the first Ctrl-C, SIGTERM or SIGUSR end the run after its iteration; a second at once.
 
     The launcher of several processes may pass on what the terminal has sent them already.
     """
@@ -329,7 +338,7 @@ def _ends_early(group: Group) -> Iterator[_Stop]:
         nonlocal first
         now = time.monotonic()
         if stop.signal is not None and not (several and now - first < REPEATED_S):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(stop.signal)
         if stop.signal is None and group.first:
             # Not by print: the signal may have come within one.
             name = signal.Signals(number).name
@@ -337,7 +346,7 @@ def _ends_early(group: Group) -> Iterator[_Stop]:
         stop.signal, first = signal.Signals(number).name, now
 
     try:
-        previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+        previous = {s: signal.signal(s, handler) for s in STOP_SIGNALS}
     except ValueError:  # not the main thread: whoever runs us there stops us by other means
         yield stop
         return

@@ -132,10 +132,13 @@ def test_full_error_shows_the_traceback_of_a_mistake(train, monkeypatch):
 
 
 def test_a_failed_job_of_a_sweep_does_not_stop_the_others(train, monkeypatch):
-    code, runs, err = train("-m", "seed=0,-1,2")
+    code, runs, err = train("-m", "seed=0,-1,2,-3")
     assert code == 1
     assert [run.settings["seed"] for run in runs] == [0, 2]
-    assert "error: seed=-1: must be at least 0" in err
+    for number, seed in ((1, -1), (3, -3)):
+        name = f"{number}-deepmimic-humanoid-walk-seed{seed}"
+        assert f"{name} failed: seed={seed}: must be at least 0\n" in err
+    assert err.endswith("error: seed=-1: must be at least 0\n")
 
 
 def test_an_unwritable_place_is_named(train, tmp_path):

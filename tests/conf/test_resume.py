@@ -25,6 +25,7 @@ def test_run_folder_says_what_was_run(finished, tmp_path):
     names = {p.name for p in finished.iterdir()} - {"git.diff"}  # there if the tree is dirty
     assert sorted(names) == [
         "checkpoints", "config.yaml", "environment.json", "overrides.yaml", "resolved.yaml",
+        "status.json",
     ]  # fmt: skip
     resolved = yaml.safe_load((finished / "resolved.yaml").read_text())
     assert (resolved["seed"], resolved["max_samples"], resolved["motion"]) == (3, 1_000_000, "walk")
@@ -127,7 +128,8 @@ def test_a_checkpoint_never_overwrites_another_run(train, finished, monkeypatch)
 
 
 def test_other_ranks_write_no_records(train, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_PORT", "29500")):
+        monkeypatch.setenv(name, value)
     _, (run,), _ = train()
     assert [p.name for p in run.folder.iterdir()] == ["checkpoints"]
 

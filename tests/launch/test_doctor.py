@@ -197,10 +197,11 @@ AUTO = {"training": {"threads": 0}, "engine": {"threads": 0}}
         # Half of 8 for each of actor and critic.
         (Processors(8, 8, None), AUTO, OK, ["8, 8 of them", "2 x 4 threads"]),
         (Processors(1, 1, None), AUTO, OK, ["2 x 1 threads"]),
-        (Processors(64, 8, None), AUTO, NOTE, ["8 of them", "training.threads=4 engine.threads=8"]),
+        (Processors(64, 8, None), AUTO, OK, ["8 of them", "2 x 4 threads"]),
+        (Processors(64, 16, 8.0), AUTO, NOTE, ["8 of them", "training.threads=4 engine.threads=8"]),
         (Processors(64, 64, 2.5), AUTO, NOTE, ["2 of them", "training.threads=1 engine.threads=2"]),
         (Processors(64, 8, None), {"training": {"threads": 4}, "engine": {}}, OK, ["2 x 4"]),
-        (Processors(64, 8, None), {}, NOTE, ["training.threads=4"]),
+        (Processors(64, 16, 8.0), {}, NOTE, ["training.threads=4"]),
     ],
 )
 def test_threads_are_held_against_usable_processors(found, config, level, words):
