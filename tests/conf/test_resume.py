@@ -127,7 +127,8 @@ def test_a_checkpoint_never_overwrites_another_run(train, finished, monkeypatch)
 
 
 def test_other_ranks_write_no_records(train, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     _, (run,), _ = train()
     assert [p.name for p in run.folder.iterdir()] == ["checkpoints"]
 
