@@ -17,7 +17,7 @@ from mimickit.errors import ConfigError
 from mimickit.launch.resolvers import cuda_devices
 from mimickit.launch.runs import OUTPUT
 from mimickit.launch.status import CANCELLED, QUEUED, read_status, write_status
-from mimickit.launch.sweep import Job, SweepLauncher
+from mimickit.launch.sweep import Job, SweepLauncher, count_of
 
 CORES_PER_JOB = 8  # where there is no GPU and nobody said how many jobs to run at once
 POLL_S = 0.2
@@ -57,7 +57,7 @@ class LocalLauncher(SweepLauncher):
         self.waiting, self.code = list(jobs), code
         self.slots = slots(self.jobs, len(jobs), visible_gpus(), usable_cores())
         at_once = f"{len(self.slots)} at once" if len(self.slots) > 1 else "one after the other"
-        print(f"{len(jobs)} jobs in {self.folder}, {at_once}", flush=True)
+        print(f"{count_of(jobs)} in {self.folder}, {at_once}", flush=True)
 
     def wait(self) -> bool:
         """Run them all; see `SweepLauncher.wait`."""

@@ -25,7 +25,7 @@ KINDS = {
     "bool": "true or false",
 }
 # What plugins of Hydra add to its groups, and the extra of this package that brings them.
-PLUGINS = {"hydra/sweeper/optuna": "sweep", "hydra/launcher/submitit_slurm": "slurm"}
+PLUGINS = {"hydra/sweeper/optuna": "sweep"}
 
 
 def explain(

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from mimickit.errors import ConfigError, RunError
 from mimickit.launch.runs import ACTIVE, JOBS, LOGS, survey
-from mimickit.launch.sweep import Job, SweepLauncher
+from mimickit.launch.sweep import Job, SweepLauncher, count_of
 from mimickit.training.provenance import write_text
 
 POLL_S = 10.0
@@ -81,7 +81,7 @@ class SlurmLauncher(SweepLauncher):
         numbers = self.submit(jobs, code)
         self.remember({job.folder.name: number for job, number in zip(jobs, numbers)})
         first = numbers[0].partition("_")[0]
-        print(f"{len(jobs)} jobs in {self.folder}, submitted to SLURM as {first}:")
+        print(f"{count_of(jobs)} in {self.folder}, submitted to SLURM as {first}:")
         for job, number in zip(jobs, numbers):
             print(f"  {number:<12} {job.folder.name}")
         print(

@@ -18,7 +18,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from mimickit.errors import MimicKitError, RunError
+from mimickit.errors import ConfigError, MimicKitError, RunError
 from mimickit.launch.checks import check_choices
 from mimickit.launch.composing import SAVED_CONFIG
 from mimickit.launch.resolvers import ENGINE_VARIABLE
@@ -113,7 +113,7 @@ class SweepLauncher(Launcher):
         made = (*(job.folder for job in due), self.folder / LOGS)
         new = [folder for folder in made if not folder.exists()]
         if not due:
-            print(f"all {len(jobs)} jobs in {self.folder} have finished before", flush=True)
+            print(f"{count_of(jobs)} in {self.folder}: finished before", flush=True)
             return self.returns(jobs, ended=True)
         try:
             for job in due:
@@ -142,6 +142,11 @@ class SweepLauncher(Launcher):
             folder = self.folder / str(cfg.hydra.sweep.subdir)
             hydra_cfg = cfg.pop("hydra")
         checked = check_choices(cfg, hydra_cfg.runtime.choices)
+        if checked.resume is None:
+            raise ConfigError(
+                "resume=null: a job that is preempted has to go on in its folder; leave it "
+                "away, or sweep in this process with hydra/launcher=basic"
+            )
         return Job(number, tuple(overrides), checked, hydra_cfg, folder)
 
     def is_finished(self, job: Job) -> bool:
@@ -196,7 +201,7 @@ class SweepLauncher(Launcher):
             if ended and status.state != FINISHED
         ]
         error = RunError(
-            f"{len(bad)} of {len(jobs)} jobs did not finish ({'; '.join(bad[:3])}"
+            f"{len(bad)} of {count_of(jobs)} did not finish ({'; '.join(bad[:3])}"
             f"{'; ...' if bad[3:] else ''}); `python scripts/runs.py {self.folder}` lists them all"
         )
         return [
@@ -213,6 +218,11 @@ class SweepLauncher(Launcher):
             )
             for job, status in zip(jobs, statuses)
         ]
+
+
+def count_of(jobs: Sequence[Job]) -> str:
+    """How many jobs, in words."""
+    return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
 
 
 @contextlib.contextmanager

@@ -139,9 +139,18 @@ def test_each_job_is_a_process_with_a_gpu_and_a_failure_stops_no_other(
     assert (folder / "code-2").is_dir()
 
 
-def test_one_bad_value_stops_the_sweep_before_anything_is_started(lab, tmp_path):
-    code, _, err = lab("local", "seed=0,-1")
-    assert (code, err.splitlines()[-1]) == (1, "error: seed=-1: must be at least 0")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["seed=0,-1"], "error: seed=-1: must be at least 0"),
+        (["seed=0,1", "resume=null"], "error: resume=null: a job that is preempted has to go on"),
+        (["seed=0,1", "hydra.launcher.jobs=0"], "error: hydra.launcher.jobs=0: a whole number"),
+    ],
+)
+def test_one_bad_value_stops_the_sweep_before_anything_is_started(lab, tmp_path, arguments, line):
+    code, _, err = lab("local", *arguments)
+    assert code == 1
+    assert err.splitlines()[-1].startswith(line)
     assert not (tmp_path / "sweep").exists()
 
 
