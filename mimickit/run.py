@@ -1,7 +1,7 @@
 """The composition root: builds a run from its config, character first, trainer last.
 
 Config nodes arrive as plain mappings with `_target_`; `make` turns each into an object, with the
-live objects it needs beside its own settings. Nothing below this file reads a config.
+live objects it needs beside its own settings. Nothing below this floor reads a config.
 """
 
 from __future__ import annotations
@@ -10,50 +10,40 @@ import os
 import shlex
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 import torch
 
 from mimickit.algos.algo import Algo
+from mimickit.assembly import (
+    Node,
+    build_env,
+    build_evaluator,
+    build_method,
+    build_policy,
+    cores,
+    method_sources,
+)
 from mimickit.characters import Character
-from mimickit.envs.conditions import Condition
-from mimickit.envs.env import Env
-from mimickit.envs.held_env import AnyEnv, HeldEnv
-from mimickit.envs.signals import Signal
+from mimickit.envs.held_env import HeldEnv
 from mimickit.envs.task import lacking
 from mimickit.errors import (
-    CheckpointError,
     ConfigError,
-    EngineError,
     IncompatibleParts,
-    RunError,
-    closest_beside,
 )
-from mimickit.evaluation.clip_windows import SIGNALS
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.evaluation.report import write_report
 from mimickit.graphs import can_compile
 from mimickit.launch.building import make
-from mimickit.launch.composing import plain
-from mimickit.launch.loading import engine_is_missing, run_config
 from mimickit.loggers.logger import Loggers
-from mimickit.methods import Method, Sources
 from mimickit.methods.method import TASK
-from mimickit.models.policy import Policy
-from mimickit.motions.catalog import resolve_motions
-from mimickit.motions.library import MotionLibrary
-from mimickit.objects import SceneObjects, read_objects
-from mimickit.pooling import ALONE, Pool
 from mimickit.ranks import Ranks, find_ranks
-from mimickit.skills import RandomSkills, Skills, find_skills
-from mimickit.state import CharacterState
-from mimickit.tasks.starts import FALLS, fallen_states
+from mimickit.skills import find_skills
 from mimickit.training import checkpoint as checkpoints
 from mimickit.training import distributed, seeding
 from mimickit.training.checkpoint import Checkpoints
 from mimickit.training.trainer import Trainer, TrainerSettings
 
-Node = Mapping[str, Any]
 EVALUATE_EVERY = 2_000  # control steps of every environment between evaluations, by default
 
 
@@ -111,7 +101,7 @@ class Train:
         # Actor and critic learn side by side on a CPU, so each gets half of the cores; over several
         # processes they take turns.
         at_once = 2 if ranks.size == 1 else 1
-        torch.set_num_threads(training["threads"] or max(1, _cores(ranks) // at_once))
+        torch.set_num_threads(training["threads"] or max(1, cores(ranks) // at_once))
         if self.group.first and engine["_target_"].startswith("mimickit.engines.mujoco_warp."):
             from mimickit.engines.mujoco_warp import compile_notice
 
@@ -343,277 +333,6 @@ class Train:
         }
 
 
-class LoadedRun:
-    """A trained policy and fresh environments of its kind, from a run folder.
-
-    Attributes:
-        folder: of the run. config: its resolved config, plain, with the engine used.
-        checkpoint: which one was loaded. samples: how many it had seen.
-        engine_facts: the engine used, its device, and the engine that the policy was trained on.
-        policy, env: ready to step, pose termination off.
-        method: as it was trained, if it was asked for; else not connected to anything.
-        generator: of the env's clips and start times.
-
-    Args:
-        engine: an option of conf/engine, to run on another than the run's own; see `run_config`.
-        engine_settings: overrides of the engine's settings, e.g. `["engine.threads=4"]`.
-        with_method: load the method's parts as well, and observe what they look at.
-        signals: what to observe besides, by name; see `build_env`.
-        task_settings: override keys of the task's node.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        num_envs: int,
-        checkpoint: Optional[Path] = None,
-        motion: Any = None,
-        seed: int = 0,
-        random_start: bool = True,
-        engine: Optional[str] = None,
-        engine_settings: Sequence[str] = (),
-        with_method: bool = False,
-        signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
-        task_settings: Optional[Mapping[str, Any]] = None,
-    ) -> None:
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            hint = closest_beside(self.folder)
-            raise RunError(f"there is no run folder {self.folder} (run=...).{hint}")
-        self.config = plain(run_config(self.folder, engine, engine_settings))
-        if motion is not None:
-            self.config["motion"] = motion
-        newest = checkpoint or Checkpoints(self.folder / "checkpoints").newest()
-        if newest is None:
-            raise RunError(f"run {self.folder} has no checkpoint yet in checkpoints/")
-        self.checkpoint: Path = newest
-        state = checkpoints.read(self.checkpoint)
-        self.samples: int = state["samples"]
-        character: Character = make(self.config["character"])
-        own = {"random_start": random_start, **(task_settings or {})}
-        self.config["task"] = {**self.config["task"], **own}
-        self.method = build_method(self.config)
-        self.skills = find_skills(self.config, [self.folder])
-        try:
-            self.evaluator = build_evaluator(
-                self.config,
-                character,
-                num_envs,
-                seed=seed,
-                signals={**(self.method.signals if with_method else {}), **(signals or {})},
-                conditions=self.method.conditions,
-                skills=self.skills,
-            )
-        except EngineError as error:
-            if engine is not None:
-                raise
-            target = self.config["engine"]["_target_"]
-            raise engine_is_missing(self.folder, target, error) from error
-        self.env = self.evaluator.env
-        self.engine_facts = {
-            "engine": type(self.env.engine).__name__,
-            "device": str(self.env.device),
-            "trained_on": state["facts"].get("engine", "unknown"),
-        }
-        self.generator = self.evaluator.generator
-        self.policy = build_policy(self.config, self.env)
-        checkpoints.check_same_run(
-            self.checkpoint,
-            state["facts"],
-            {
-                "character": character.name,
-                "observation sizes": {n: s.size for n, s in self.env.groups.items()},
-                "action size": self.env.action_size,
-            },
-        )
-        try:
-            self.policy.load_state_dict(state["policy"])
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise CheckpointError(
-                f"checkpoint {self.checkpoint} does not fit the networks (model) that config.yaml "
-                f"of run {self.folder} describes: {reason}"
-            ) from error
-        if with_method:
-            self.method.connect(method_sources(self.method, self.env, self.policy, seed))
-            self.method.load_state_dict(state["run"]["method"])
-
-    def random_skills(self) -> RandomSkills:
-        """Who drives the run's skills by random latents: the floor for what chooses them.
-
-        Raises:
-            RunError: the run uses no skills.
-        """
-        if self.skills is None:
-            raise RunError(
-                f"run {self.folder} is of method '{self.config['method']['name']}', which uses no "
-                "skills: policy=random_skills is for runs of method=ase_hlc"
-            )
-        return self.skills.random_policy(self.env)
-
-
-def build_method(config: Node) -> Method:
-    """The method of a config with its parts, not yet connected to anything."""
-    parts = {name: make(node) for name, node in config["method"]["parts"].items()}
-    return make(config["method"], parts=parts)
-
-
-def method_sources(
-    method: Method, env: AnyEnv, policy: Policy, seed: int, pool: Pool = ALONE
-) -> dict[str, Sources]:
-    """What each part of a method draws on, with randomness of its own."""
-    return {
-        name: Sources(
-            signals=env.signals,
-            conditions=env.conditions,
-            policy=policy,
-            library=env.task.library,
-            device=env.device,
-            generator=seeding.generator(part_seed, env.device),
-            pool=pool,
-        )
-        for name, part_seed in seeding.part_seeds(seed, method.parts).items()
-    }
-
-
-def load_skills(folder: Path, seconds: float, **settings: Any) -> LoadedRun:
-    """A trained low level, with what its skills are judged by.
-
-    Args:
-        seconds: that no episode ends before, unless by a failure [s].
-        settings: see `LoadedRun`.
-    """
-    # No episode begins on the ground: whether a policy stays up is asked of those who stand.
-    lasting = {"episode_length_s": seconds + 1.0, "fallen_share": 0.0}
-    return LoadedRun(folder, with_method=True, signals=SIGNALS, task_settings=lasting, **settings)
-
-
-def build_env(
-    config: Node,
-    character: Character,
-    num_envs: int,
-    seed: int,
-    library: Optional[MotionLibrary] = None,
-    signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
-    conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
-    skills: Optional[Skills] = None,
-    **task_settings: Any,
-) -> Env:
-    """Engine, clips, task and actions of a config.
-
-    Args:
-        seed: of the task's random stream.
-        library: the clips, where another environment of this config has them on its device.
-        signals: what a method wants observed; see `Method.signals`.
-        conditions: what it adds to what is acted on; see `Method.conditions`.
-        skills: what actions choose among, each for `method.hold` control steps.
-        task_settings: override keys of the task's node.
-    """
-    entries = [] if library is not None else resolve_motions(config["motion"], character)
-    engine_node, device = dict(config["engine"]), config["device"]
-    _fit_beside_others(engine_node, device)
-    if device != "auto" and "device" in engine_node:  # an engine with a choice declares it
-        engine_node["device"] = device
-    task_node = {**config["task"], **task_settings}
-    live: dict[str, Any] = {}
-    if task_node.get("fallen_share"):
-        live["falls"] = _falls(engine_node, character, seed)
-    objects = read_objects(task_node.get("objects") or ())
-    engine = make(engine_node, character=character, num_envs=num_envs, objects=objects)
-    if device != "auto" and torch.device(device).type != engine.device.type:
-        raise ConfigError(
-            f"device={device}: {type(engine).__name__} runs on the {engine.device.type} only; use "
-            "device=auto or another engine"
-        )
-    if library is None:
-        library = MotionLibrary(character, entries, engine.device)
-    task = make(
-        task_node,
-        character=character,
-        library=library,
-        num_envs=num_envs,
-        objects=SceneObjects(objects, engine.objects),
-        control_dt=engine.control_dt,
-        generator=seeding.generator(seed, engine.device),
-        **live,
-    )
-    actions = make(
-        config["action"],
-        character=character,
-        control_mode=engine.control_mode,
-        device=engine.device,
-    )
-    if skills is not None:
-        actions = skills.actions(character, actions, engine.device)
-    made = {
-        name: factory(character=character, task=task, control_dt=engine.control_dt)
-        for name, factory in (signals or {}).items()
-    }
-    added = {
-        name: factory(
-            num_envs=num_envs,
-            device=engine.device,
-            control_dt=engine.control_dt,
-            generator=task.generator,
-        )
-        for name, factory in (conditions or {}).items()
-    }
-    hold = 1 if skills is None else config["method"]["hold"]
-    return Env(engine, task, actions, made, added, hold)
-
-
-def _falls(engine_node: Node, character: Character, seed: int) -> CharacterState:
-    """Where falls end, found out on an engine of their own."""
-    engine = make(engine_node, character=character, num_envs=2 * FALLS, objects=())
-    return fallen_states(engine, seeding.generator(seed, engine.device))
-
-
-def build_policy(config: Node, env: AnyEnv) -> Policy:
-    """The networks of a config, untrained, on the environment's device."""
-    policy: Policy = make(config["model"], groups=env.groups, action_size=env.action_size)
-    return policy.to(env.device)
-
-
-def build_evaluator(
-    config: Node,
-    character: Character,
-    episodes: int,
-    *,
-    num_envs: Optional[int] = None,
-    seed: Optional[int] = None,
-    library: Optional[MotionLibrary] = None,
-    signals: Optional[Mapping[str, Callable[..., Signal]]] = None,
-    conditions: Optional[Mapping[str, Callable[..., Condition]]] = None,
-    skills: Optional[Skills] = None,
-) -> Evaluator:
-    """Judges policies on its own environments, with pose termination off.
-
-    Args:
-        episodes: how many per evaluation.
-        num_envs: side by side; as many as episodes unless given.
-        seed: of start times; the config's unless given.
-        library, signals, conditions, skills: see `build_env`.
-    """
-    start: int = config["evaluation"]["seed"] if seed is None else seed
-    judged: dict[str, Any] = {key: False for key in ("pose_termination",) if key in config["task"]}
-    sampling = config["task"].get("sampling") or {}
-    if sampling.get("mode") == "adaptive":  # what is judged must not depend on what was learned
-        judged["sampling"] = {**sampling, "mode": "length"}
-    env = build_env(
-        config,
-        character,
-        num_envs or episodes,
-        start,
-        library,
-        signals=signals,
-        conditions=conditions,
-        skills=skills,
-        **judged,
-    )
-    return Evaluator(env, env.task.generator, start, episodes)
-
-
 def _share(num_envs: int, ranks: Ranks) -> int:
     """A rank's part of a run's environments.
 
@@ -627,29 +346,3 @@ def _share(num_envs: int, ranks: Ranks) -> int:
             f"those of all of them; num_envs={nearest} can"
         )
     return num_envs // ranks.size
-
-
-def _fit_beside_others(engine_node: dict[str, Any], device: str) -> None:
-    """Leave an engine the cores and the GPU that are this process's, of several on a host.
-
-    Raises:
-        ConfigError: the config names one GPU for all.
-    """
-    ranks = find_ranks(os.environ)
-    if ranks.size == 1:
-        return
-    for key, value in (("device", device), ("engine.device", engine_node.get("device"))):
-        if str(value).startswith("cuda:"):
-            raise ConfigError(
-                f"{key}={value} would put {ranks.size} processes on one GPU: each takes one of its "
-                f"own with {key}=auto or {key}=cuda"
-            )
-    if engine_node.get("threads") == 0:
-        engine_node["threads"] = _cores(ranks)
-
-
-def _cores(ranks: Ranks) -> int:
-    """Processors for this process: those it is held to, or its share of the machine's."""
-    count = os.cpu_count() or 1
-    held_to = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
-    return max(1, min(held_to, count // ranks.local_size))

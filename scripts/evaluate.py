@@ -45,7 +45,7 @@ def main() -> None:
     )
     from mimickit.evaluation.evaluator import Evaluator
     from mimickit.evaluation.report import write_report
-    from mimickit.run import LoadedRun
+    from mimickit.loaded_run import LoadedRun
 
     episodes = whole_number(values, "episodes")
     num_envs = episodes if values["num_envs"] is None else whole_number(values, "num_envs")

@@ -46,7 +46,7 @@ def main() -> None:
         skill_encoder,
         skill_figures,
     )
-    from mimickit.run import load_skills
+    from mimickit.loaded_run import load_skills
 
     settings = SkillSettings(
         repeats=whole_number(values, "repeats"),

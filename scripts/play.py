@@ -19,7 +19,7 @@ from mimickit.launch.arguments import REQUIRED, read_arguments, true_or_false, w
 from mimickit.launch.loading import split_engine_settings
 
 if TYPE_CHECKING:
-    from mimickit.run import LoadedRun
+    from mimickit.loaded_run import LoadedRun
     from mimickit.viewers import Frame
 
 OWN = {
@@ -42,7 +42,7 @@ def main() -> None:
     arguments, engine_settings = split_engine_settings(sys.argv[1:])
     values = read_arguments(arguments, {**OWN, **DRAWING}, str(__doc__))
     episodes, beside = whole_number(values, "episodes"), number(values, "beside")
-    from mimickit.run import LoadedRun
+    from mimickit.loaded_run import LoadedRun
 
     run = LoadedRun(
         Path(str(values["run"])),

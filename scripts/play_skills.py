@@ -19,7 +19,7 @@ from mimickit.launch.arguments import REQUIRED, read_arguments, true_or_false, w
 from mimickit.launch.loading import split_engine_settings
 
 if TYPE_CHECKING:
-    from mimickit.run import LoadedRun
+    from mimickit.loaded_run import LoadedRun
     from mimickit.viewers import Frame
 
 OWN = {
@@ -46,7 +46,7 @@ def main() -> None:
     count, pictures = whole_number(values, "latents", least=2), whole_number(values, "frames")
     seconds, interpolate = positive(values, "seconds"), true_or_false(values, "interpolate")
     seed = whole_number(values, "seed", least=0)
-    from mimickit.run import load_skills
+    from mimickit.loaded_run import load_skills
 
     run = load_skills(
         Path(str(values["run"])),

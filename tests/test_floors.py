@@ -16,7 +16,7 @@ FLOORS = {
     "envs": 3, "algos": 3,
     "methods": 4, "tasks": 4,
     "training": 5, "evaluation": 5, "loggers": 5, "viewers": 5,
-    "run": 6, "skills": 6, "launch": 6,
+    "run": 6, "assembly": 6, "loaded_run": 6, "skills": 6, "launch": 6,
 }  # fmt: skip
 VENDORS = {"mujoco", "mujoco_warp", "warp", "newton", "isaacgym"}
 # Retargeting is an offline tool and an extra; its solver thinks in MuJoCo models.

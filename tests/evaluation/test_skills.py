@@ -20,7 +20,7 @@ from mimickit.evaluation.skills import (
     skill_figures,
     slerp,
 )
-from mimickit.run import load_skills
+from mimickit.loaded_run import load_skills
 from mimickit.state import Done, Step
 from tests.no_sync import no_sync
 from tests.training.runs import TINY

@@ -14,7 +14,7 @@ import torch
 from mimickit import launch
 from mimickit.errors import EngineError, UnknownName
 from mimickit.launch.loading import run_config, split_engine_settings
-from mimickit.run import LoadedRun
+from mimickit.loaded_run import LoadedRun
 from mimickit.training import checkpoint
 from tests.launch.engines import MissingEngine, OtherEngine, write_nodes
 from tests.training.runs import build

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mimickit.evaluation import clip_windows
-from mimickit.run import load_skills
+from mimickit.loaded_run import load_skills
 from tests.training.runs import build
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import torch
 
 from mimickit import launch
 from mimickit.errors import IncompatibleParts
-from mimickit.run import LoadedRun
+from mimickit.loaded_run import LoadedRun
 from mimickit.training.checkpoint import read
 from tests.training.runs import ITERATION, TINY, build, last_policy, metrics
 
@@ -98,7 +98,7 @@ def test_the_rollout_holds_the_latents_that_were_acted_on(tmp_path):
 
 
 def test_falls_and_a_penalty_of_the_encoder_are_options(tmp_path, monkeypatch):
-    monkeypatch.setattr("mimickit.run.FALLS", 2)
+    monkeypatch.setattr("mimickit.assembly.FALLS", 2)
     monkeypatch.setattr("mimickit.tasks.starts.FALL_S", 0.2)
     options = ("task.fallen_share=0.3", "method.parts.skill.penalty=0.5")
     build(tmp_path / "run", *SMALL, *options, iterations=1).start()

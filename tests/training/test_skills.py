@@ -16,7 +16,7 @@ from mimickit.errors import (
     MimicKitError,
     RunError,
 )
-from mimickit.run import LoadedRun
+from mimickit.loaded_run import LoadedRun
 from mimickit.skills import COPY, Skills, read_skills
 from mimickit.training.checkpoint import read
 from tests.training.runs import TINY, build, last_policy, metrics
