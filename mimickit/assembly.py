@@ -1,4 +1,4 @@
-"""Builds what runs are made of, each from its node of a config: methods, worlds, networks, judges."""
+"""Builds what runs are made of, each from its config node: methods, worlds, networks, judges."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import torch
 
 from mimickit import launch
 from mimickit.errors import CheckpointError, ConfigError, MimicKitError
-from mimickit.loggers import Logger
 from mimickit.loaded_run import LoadedRun
+from mimickit.loggers import Logger
 from mimickit.training.checkpoint import read
 from tests.training.runs import ITERATION, TINY, build, last_policy, metrics
 
