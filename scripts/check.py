@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ def checks() -> tuple[Check, ...]:
     python = sys.executable
     present = tuple(name for name in CODE if (ROOT / name).exists())
     lowest = tuple(name for name in ("mimickit", "train.py") if (ROOT / name).exists())
+    workers = str(min(os.cpu_count() or 1, 8))
     # vermin has no `python -m` entry. Annotations are never evaluated (every module imports them
     # from __future__), so they may use newer spellings; tests/test_python38.py sees to that.
     vermin = ("-c", "import sys, vermin; sys.exit(vermin.main())")
@@ -42,7 +44,7 @@ def checks() -> tuple[Check, ...]:
             (python, *vermin, "-t=3.8-", "--no-tips", "--violations", "--quiet", *lowest),
         ),
         Check("types", "basedpyright", (python, "-m", "basedpyright")),
-        Check("tests", "pytest", (python, "-m", "pytest", "-q", "--durations=5")),
+        Check("tests", "xdist", (python, "-m", "pytest", "-q", "--durations=5", "-n", workers)),
         Check(
             "slow-tests",
             "pytest",
@@ -69,7 +71,8 @@ def main() -> int:
     if missing:
         print(
             f"error: not installed: {', '.join(missing)}. "
-            'Install what the checks need with: pip install -e ".[dev,viewer,gpu,retarget,slurm]"',
+            "Install what the checks need with: "
+            'pip install -e ".[dev,viewer,gpu,retarget,wandb,sweep,slurm]"',
             file=sys.stderr,
         )
         return 1

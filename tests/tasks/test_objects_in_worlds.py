@@ -31,7 +31,7 @@ class DefaultPose(AbsoluteActions):
         super().__init__(character, mode)
         self._pose = torch.tensor(character.default_dofs, dtype=torch.float32)
 
-    def decode(self, action, reference):
+    def decode(self, action, state, next_reference):
         return self._pose.expand_as(action)
 
 
