@@ -8,6 +8,7 @@ Legend: N envs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Optional
 
@@ -18,7 +19,7 @@ from mimickit.objects import Placement, SceneObjects
 from mimickit.state import CharacterState, Marker
 
 
-class Goal:
+class Goal(ABC):
     """The hooks of a goal: `reset`, `observe` and `rewards`; others do nothing unless overridden.
 
     A config names one as `task.goal` with `_partial_: true`. It is then called with the node's
@@ -38,17 +39,17 @@ class Goal:
     def connect(self, objects: SceneObjects) -> None:
         """Meet what else there is in the world; once, before anything else is asked."""
 
+    @abstractmethod
     def reset(self, mask: Tensor, start: CharacterState) -> None:
         """Draw new goals where mask [N] is true, for characters that begin in `start`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self, state: CharacterState) -> Tensor:
         """What the policy sees of the goal, [N, sum of the widths]; best in its heading frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
         """Weighted terms, each [N]; of the state that a step reached, after `advance`."""
-        raise NotImplementedError
 
     def advance(self, state: CharacterState) -> None:
         """Once per control step, with the state that it reached: timers, new goals."""
