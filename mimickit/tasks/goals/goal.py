@@ -36,7 +36,7 @@ class Goal(ABC):
     buffers: Mapping[str, Tensor]
     placement: Optional[Placement] = None
 
-    def connect(self, objects: SceneObjects) -> None:
+    def connect(self, objects: SceneObjects) -> None:  # noqa: B027 (may stay empty)
         """Meet what else there is in the world; once, before anything else is asked."""
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Goal(ABC):
     def rewards(self, state: CharacterState) -> dict[str, Tensor]:
         """Weighted terms, each [N]; of the state that a step reached, after `advance`."""
 
-    def advance(self, state: CharacterState) -> None:
+    def advance(self, state: CharacterState) -> None:  # noqa: B027 (may stay empty)
         """Once per control step, with the state that it reached: timers, new goals."""
 
     def succeeded(self, state: CharacterState) -> Tensor:
