@@ -30,7 +30,7 @@ def checks() -> tuple[Check, ...]:
     python = sys.executable
     present = tuple(name for name in CODE if (ROOT / name).exists())
     lowest = tuple(name for name in ("mimickit", "train.py") if (ROOT / name).exists())
-    workers = str(min(os.cpu_count() or 1, 8))
+    parallel = ("-n", str(min(os.cpu_count() or 1, 8)), "--dist", "loadfile")
     # vermin has no `python -m` entry. Annotations are never evaluated (every module imports them
     # from __future__), so they may use newer spellings; tests/test_python38.py sees to that.
     vermin = ("-c", "import sys, vermin; sys.exit(vermin.main())")
@@ -44,11 +44,11 @@ def checks() -> tuple[Check, ...]:
             (python, *vermin, "-t=3.8-", "--no-tips", "--violations", "--quiet", *lowest),
         ),
         Check("types", "basedpyright", (python, "-m", "basedpyright")),
-        Check("tests", "xdist", (python, "-m", "pytest", "-q", "--durations=5", "-n", workers)),
+        Check("tests", "xdist", (python, "-m", "pytest", "-q", "--durations=5", *parallel)),
         Check(
             "slow-tests",
-            "pytest",
-            (python, "-m", "pytest", "-q", "-m", "slow and not gpu", "--durations=0"),
+            "xdist",  # file by file, since those of a file may share a cluster
+            (python, "-m", "pytest", "-q", "-m", "slow and not gpu", "--durations=0", *parallel),
             ci_only=True,
         ),
     )
