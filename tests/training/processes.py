@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON_PATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def free_port():
@@ -40,7 +41,7 @@ def start(size, *command):
         subprocess.Popen(
             [sys.executable, *map(str, command)],
             cwd=ROOT,
-            env={**environment(rank, size, port), "PYTHONPATH": str(ROOT)},
+            env={**environment(rank, size, port), "PYTHONPATH": PYTHON_PATH},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

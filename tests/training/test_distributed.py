@@ -14,7 +14,15 @@ import pytest
 import torch
 
 from mimickit.training.checkpoint import read
-from tests.training.processes import ROOT, environment, finish, free_port, start, start_training
+from tests.training.processes import (
+    PYTHON_PATH,
+    ROOT,
+    environment,
+    finish,
+    free_port,
+    start,
+    start_training,
+)
 from tests.training.runs import ITERATION, TINY, metrics
 
 # Also those that need GPUs: they are slow as well, and `-m gpu` asks for them by that name.
@@ -96,7 +104,7 @@ def test_a_rank_that_does_not_come_is_named():
         "group =",
         "from datetime import timedelta\ndistributed.JOIN_TIMEOUT = timedelta(seconds=2)\ngroup =",
     )
-    variables = {**environment(0, 3, free_port()), "PYTHONPATH": str(ROOT)}
+    variables = {**environment(0, 3, free_port()), "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
