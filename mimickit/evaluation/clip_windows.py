@@ -38,8 +38,7 @@ class ClipWindows:
         seed: of the samples that scales are taken from.
 
     Attributes:
-        names: the C clips. originals: G names, of clips that are no other's variants.
-        original_of: [C], which of them each clip is, or is a variant of.
+        names: the C clips. originals, original_of: see `MotionLibrary`.
         weights: [C] how often each is drawn, summing to 1.
     """
 
@@ -50,9 +49,7 @@ class ClipWindows:
         self._generator = torch.Generator(device).manual_seed(seed)
         self._sampler = MotionSampler(library, self._generator)
         self.names, self.weights = library.names, library.weights
-        self.originals = list(dict.fromkeys(library.originals))
-        indices = [self.originals.index(name) for name in library.originals]
-        self.original_of = torch.tensor(indices, device=device)
+        self.originals, self.original_of = library.originals, library.original_of
         self._directions = random_directions(window.size, device)
 
         samples = torch.cat(list(self._draw(SCALE_SAMPLES)))

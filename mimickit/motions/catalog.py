@@ -21,6 +21,7 @@ from mimickit.errors import (
 )
 from mimickit.motions.clip import Clip, load_clip, read_bytes
 from mimickit.motions.importers.mimickit import read_mimickit
+from mimickit.motions.returning import check_return, returning
 from mimickit.motions.variants import check_speed, check_symmetric, mirrored, other_side, retimed
 
 MOTIONS = Path(__file__).resolve().parents[2] / "motions"
@@ -29,7 +30,7 @@ INDEX_KEYS = (
     "file", "loop", "fps", "duration", "weight", "may_touch_ground", "source", "licence", "notes",
 )  # fmt: skip
 PLACES = ("name", "file", "folder")  # an entry has one of them
-ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground", "mirror", "speeds")
+ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground", "return_s", "mirror", "speeds")
 
 _CLIP_SUFFIXES = (".npz", ".pkl")
 _DATASET_SUFFIXES = (".yaml", ".yml")
@@ -45,6 +46,7 @@ class MotionSource:
         weight: how often it is sampled, relative to the others; >= 0.
         loop: whether it wraps around; None leaves that to the clip.
         may_touch_ground: see `MotionEntry`.
+        return_s: how long its way back to its first pose takes [s]; None has no such way.
         mirrored, speed: how the run wants it played; see `mimickit.motions.variants`.
     """
 
@@ -53,6 +55,7 @@ class MotionSource:
     weight: float
     loop: Optional[bool]
     may_touch_ground: Optional[tuple[str, ...]]
+    return_s: Optional[float] = None
     mirrored: bool = False
     speed: float = 1.0
 
@@ -67,11 +70,13 @@ class MotionSource:
         return f"{name}{mirror}" + (f"_x{self.speed:g}" if self.speed != 1.0 else "")
 
     def varied(self, clip: Clip, character: Character) -> Clip:
-        """The clip as it is wanted: mirrored, retimed, looping or not.
+        """The clip as it is wanted: made to loop, mirrored, retimed, looping or not.
 
         Raises:
-            CharacterError, ConfigError: see `mimickit.motions.variants`.
+            CharacterError, ConfigError: see `mimickit.motions.variants` and `returning`.
         """
+        if self.return_s is not None:
+            clip = returning(clip, self.return_s)
         if self.mirrored:
             clip = mirrored(clip, character)
         if self.speed != 1.0:
@@ -108,8 +113,8 @@ def resolve_motions(
         motion: a clip name of the character's index, or the name of a dataset beside it; a path to
             a clip (.npz, or MimicKit's .pkl), to a folder of clips, or to a dataset (.yaml); a
             mapping of `name`, `file` or `folder` with `weight`, `loop`, `may_touch_ground`,
-            `mirror`, `speeds`; or a list of any of these. Paths are relative to the working
-            directory, those in a dataset to its file.
+            `return_s`, `mirror`, `speeds`; or a list of any of these. Paths are relative to the
+            working directory, those in a dataset to its file.
         folder: where the character's clips and index.yaml lie; None is motions/<character>.
 
     Raises:
@@ -279,6 +284,10 @@ class _Resolver:
             if not isinstance(item["loop"], bool):
                 raise ConfigError(f"{where}.loop must be true or false, got {item['loop']!r}")
             facts["loop"] = item["loop"]
+        if item.get("return_s") is not None:
+            if "loop" in facts:
+                raise ConfigError(f"{where}: return_s makes a clip loop; leave `loop` away")
+            facts["return_s"] = check_return(item["return_s"], f"{where}.return_s")
         if "weight" in item:
             facts["weight"] = _weight(item["weight"], Path(value).stem, f"{where}.weight")
         if "may_touch_ground" in item:

@@ -27,7 +27,8 @@ class MotionLibrary:
 
     Attributes:
         names: C clip names.
-        originals: C names, of the clip whose variant each is; its own name if it is none.
+        originals: names of the clips that are no other's variants.
+        original_of: [C] int64, which of them each clip is, or is a variant of.
         weights: [C] sampling weights, summing to 1.
         durations: [C] s.
         loops: [C] bool, whether a clip goes on where it ended.
@@ -42,7 +43,10 @@ class MotionLibrary:
     ) -> None:
         self.character = character
         self.names = [entry.name for entry in entries]
-        self.originals = [entry.original or entry.name for entry in entries]
+        names = [entry.original or entry.name for entry in entries]
+        self.originals = list(dict.fromkeys(names))
+        indices = [self.originals.index(name) for name in names]
+        self.original_of = torch.tensor(indices, device=device)
         weights = torch.tensor([entry.weight for entry in entries], dtype=torch.float64)
         self.weights = (weights / weights.sum()).float().to(device)
         self.durations = torch.tensor([entry.clip.duration for entry in entries], device=device)

@@ -99,7 +99,7 @@ def mirrored(clip: Clip, character: Character) -> Clip:
         root_pos=clip.root_pos * _POSITION,
         root_rot=clip.root_rot * _ROTATION,
         joint_rot=clip.joint_rot[:, mates] * _ROTATION,
-        provenance=_provenance(clip, "mirrored left to right"),
+        provenance=variant_provenance(clip, "mirrored left to right"),
     )
 
 
@@ -113,7 +113,7 @@ def retimed(clip: Clip, speed: float) -> Clip:
         ConfigError: a speed beyond `SLOWEST` and `FASTEST`.
     """
     check_speed(speed, "speed")
-    provenance = _provenance(clip, f"plays at {speed:g} times its speed")
+    provenance = variant_provenance(clip, f"plays at {speed:g} times its speed")
     return replace(clip, fps=clip.fps * speed, provenance=provenance)
 
 
@@ -129,7 +129,7 @@ def check_speed(speed: Any, where: str) -> float:
     return float(speed)
 
 
-def _provenance(clip: Clip, done: str) -> dict[str, str]:
+def variant_provenance(clip: Clip, done: str) -> dict[str, str]:
     """What a clip made from another says of itself: the origin stays, the hash is the other's."""
     notes = [clip.provenance.get("notes", ""), done]
     return {
