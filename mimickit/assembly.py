@@ -123,6 +123,7 @@ def build_env(
             device=engine.device,
             control_dt=engine.control_dt,
             generator=task.generator,
+            task=task,
         )
         for name, factory in (conditions or {}).items()
     }

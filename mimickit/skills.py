@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mimickit.characters import Character
 from mimickit.envs.actions import Actions
-from mimickit.envs.conditions import Condition
+from mimickit.envs.conditions import LATENT, Condition
 from mimickit.envs.env import Env
 from mimickit.envs.observations import character_spec
 from mimickit.envs.signals import Signal
@@ -26,7 +26,6 @@ from mimickit.errors import (
     closest_beside,
 )
 from mimickit.launch.building import make
-from mimickit.methods.encoder import LATENT
 from mimickit.methods.skill_style import SKILL_STYLE, StyleSignal
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
@@ -160,8 +159,9 @@ class Skills:
             return {}
         name, node = found[0]
         learned = self.state["run"]["method"][name]
-        width = self.state["facts"]["method's parts"][name]["signal size"]
-        network = mlp(width, node["hidden"], 1, node["activation"], node["logit_init"])
+        facts = self.state["facts"]["method's parts"][name]
+        width, labels = facts["signal size"], facts["labels"]
+        network = mlp(width + labels, node["hidden"], 1, node["activation"], node["logit_init"])
         normalizer = Normalizer(width, node["normalizer_samples"])
         for module, part in ((network, "network"), (normalizer, "normalizer")):
             module.load_state_dict(learned[part])
@@ -172,6 +172,7 @@ class Skills:
                 StyleSignal,
                 network=network,
                 normalizer=normalizer,
+                labels=labels,
                 **{key: node[key] for key in options},
             )
         }

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from mimickit.envs.clock import Clock
+from mimickit.envs.task import Task
 from mimickit.errors import ConfigError
 from mimickit.specs import GroupSpec
+
+LATENT = "latent"  # the observation group of the latents
 
 
 class Condition(Protocol):
@@ -36,7 +39,7 @@ class Condition(Protocol):
         ...
 
     def reset(self, mask: Tensor) -> None:
-        """Begin anew where mask [N] is true."""
+        """Begin anew where mask [N] is true; behind the task, whose episodes begin first."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,6 +61,8 @@ class Latents:
             latents.
         size: Z.
         period_s: least and greatest time that a latent stays [s], in any case one control step.
+        by_clip: see `latents_of_clips`; for episodes that begin in a clip of `task`, which says
+            where each of them begins. The latents that follow are any.
         scale: what policies multiply them with; sqrt(Z) gives them as much say as other inputs.
 
     Attributes:
@@ -77,10 +82,12 @@ class Latents:
         device: torch.device,
         control_dt: float,
         generator: torch.Generator,
+        task: Optional[Task] = None,
         *,
         size: int,
         period_s: Sequence[float],
         scale: float = 1.0,
+        by_clip: bool = False,
     ) -> None:
         if not isinstance(size, int) or size < 2:
             raise ConfigError(
@@ -98,6 +105,7 @@ class Latents:
         self.switched = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._clock = Clock(num_envs, control_dt, device, period_s)
         self._generator = generator
+        self._task = task if by_clip else None
         self._held = False
 
     def observe(self) -> Tensor:
@@ -109,7 +117,7 @@ class Latents:
 
     def reset(self, mask: Tensor) -> None:
         if not self._held:
-            self._draw(mask)
+            self._draw(mask, self._task)
 
     def hold(self, latents: Optional[Tensor]) -> None:
         """Keep latents [N, Z] of any length until other ones are held; None draws again.
@@ -131,10 +139,21 @@ class Latents:
         for name, buffer in self._clock.buffers.items():
             buffer.copy_(state[name])
 
-    def _draw(self, mask: Tensor) -> None:
-        """New latents and times for the masked envs [N]; the same draws whoever they are."""
+    def _draw(self, mask: Tensor, begins: Optional[Task] = None) -> None:
+        """New latents and times for the masked envs [N]; the same draws whoever they are.
+
+        Args:
+            begins: the task, for episodes that begin in its clips.
+        """
         count, size = self.latent.shape
         latents = random_latents(count, size, self._generator)
+        if begins is not None:
+            library = begins.library
+            own = latents_of_clips(
+                latents, library.original_of[begins.clips], len(library.originals)
+            )
+            elsewhere = begins.elsewhere
+            latents = own if elsewhere is None else latents.where(elsewhere.unsqueeze(-1), own)
         times = torch.rand(count, generator=self._generator, device=self.latent.device)
         self.latent.copy_(torch.where(mask.unsqueeze(-1), latents, self.latent))
         self._clock.wind(mask, times)
@@ -144,6 +163,28 @@ class Latents:
 def random_latents(count: int, size: int, generator: torch.Generator) -> Tensor:
     """Uniform on the unit sphere, [count, size]; on the generator's device."""
     return on_sphere(torch.randn(count, size, generator=generator, device=generator.device))
+
+
+def latents_of_clips(latents: Tensor, clips: Tensor, count: int) -> Tensor:
+    """Latents [N, Z] that belong to clips [N], each among `count`, [N, Z].
+
+    The first `count` components share the sphere out evenly: a latent belongs to the clip whose
+    component is its largest. Each largest component changes places with the one of the wanted clip,
+    so latents that were uniform on the sphere are so still, if all clips are wanted equally often.
+    Of more clips than components, every Z-th has the same.
+    """
+    own = (clips % latents.shape[-1]).unsqueeze(-1)
+    top = shares_of_latents(latents, count).unsqueeze(-1)
+    changed = latents.scatter(-1, top, latents.gather(-1, own))
+    return changed.scatter(-1, own, latents.gather(-1, top))
+
+
+def shares_of_latents(latents: Tensor, count: int) -> Tensor:
+    """In whose share of the sphere latents [..., Z] lie, of `count` clips: [...].
+
+    Below `count` and Z; see `latents_of_clips`.
+    """
+    return latents[..., : min(count, latents.shape[-1])].argmax(-1)
 
 
 def on_sphere(vectors: Tensor) -> Tensor:

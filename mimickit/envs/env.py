@@ -173,9 +173,10 @@ class Env:
 
     def _draw(self, mask: Tensor) -> CharacterState:
         self.episode_steps.masked_fill_(mask, 0)
+        start = self.task.reset(mask)
         for condition in self.conditions.values():
             condition.reset(mask)
-        return self.task.reset(mask)
+        return start
 
     def _remember(self, mask: Tensor) -> None:
         for signal in self.signals.values():

@@ -13,7 +13,7 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
-from mimickit.envs.conditions import Latents, random_latents
+from mimickit.envs.conditions import LATENT, Latents, random_latents
 from mimickit.envs.env import Env
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.evaluation.clip_windows import MOTION, ClipWindows
@@ -29,7 +29,7 @@ from mimickit.evaluation.skill_figures import (
 )
 from mimickit.graphs import Graphed
 from mimickit.methods import Part
-from mimickit.methods.encoder import LATENT, SkillEncoder
+from mimickit.methods.encoder import SkillEncoder
 from mimickit.methods.sliced import sliced_distance
 from mimickit.state import Done
 

@@ -1,6 +1,7 @@
 """Discriminators learn to tell a policy's motion from demonstrations; where they fail, they pay.
 
-Legend: T steps, N envs, M samples, D features of the signal that is judged.
+Legend: T steps, N envs, M samples, D features of the signal that is judged, L labels: what else
+is known of a sample, besides the motion. Rows are samples with their labels behind them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from mimickit.algos.minibatches import minibatches
 from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.rollout import Rollout
+from mimickit.envs.conditions import LATENT, shares_of_latents
 from mimickit.envs.signals import Difference, Window
+from mimickit.errors import IncompatibleParts
 from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
@@ -95,13 +98,14 @@ class Discriminator(Part, ABC):
 
     def connect(self, sources: Sources) -> None:
         device, width = sources.device, sources.signals[self.signal].size
-        self._width = width
-        self.network = mlp(width, self._hidden, 1, self._activation, self._logit_init).to(device)
+        self._width, self._labels = width, self._count_labels(sources)
+        row = width + self._labels
+        self.network = mlp(row, self._hidden, 1, self._activation, self._logit_init).to(device)
         self.normalizer = self._make_normalizer(width).to(device)
         self._pool = sources.pool
         self._pool.keep_equal(self.normalizer.buffers())
         self.optimizer = self._make_optimizer(self.network.parameters(), pool=self._pool)
-        self.replay = Replay(-(-self._capacity // self._pool.ranks), width, device)
+        self.replay = Replay(-(-self._capacity // self._pool.ranks), row, device)
         self.generator = sources.generator
 
     @property
@@ -124,25 +128,31 @@ class Discriminator(Part, ABC):
     def reward(self, rollout: Rollout) -> Tensor:
         # Minibatch by minibatch of steps: activations of a whole rollout would not fit beside it.
         with matmul_precision(self._precision, rollout.reward.device):
-            logits = [self.logit(self.normalizer(step)) for step in rollout.signals[self.signal]]
+            logits = [
+                self.logit(self._scaled(torch.cat([step, labels], dim=-1)))
+                for step, labels in zip(rollout.signals[self.signal], self._labels_of(rollout))
+            ]
         return self._reward_scale * style_reward(torch.stack(logits))
 
     def update(self, rollout: Rollout) -> dict[str, Tensor]:
         fakes = rollout.signals[self.signal].flatten(0, 1)
+        labels, width = self._labels_of(rollout).flatten(0, 1), self._width
         logs: dict[str, list[Tensor]] = {}
         with matmul_precision(self._precision, fakes.device):
             for rows in self._batches(len(fakes)):
-                fresh = fakes.index_select(0, rows)
+                fresh = torch.cat(
+                    [fakes.index_select(0, rows), labels.index_select(0, rows)], dim=-1
+                )
                 self.replay.push(fresh[: self._pushed_per_batch(len(rows))])
                 real = self._real(len(rows))
-                self._learn_scale(fresh, real)
+                self._learn_scale(fresh[:, :width], real[:, :width])
                 fake = torch.cat([fresh, self.replay.sample(len(rows), self.generator)])
-                for name, value in self._step(self.normalizer(fake), self.normalizer(real)).items():
+                for name, value in self._step(self._scaled(fake), self._scaled(real)).items():
                     logs.setdefault(name, []).append(value)
         return {name: torch.stack(values).mean() for name, values in logs.items()}
 
     def logit(self, inputs: Tensor) -> Tensor:
-        """Logits [M] of normalised inputs [M, D]."""
+        """Logits [M] of rows [M, D + L] whose samples are normalised."""
         return run_network(self.network, inputs, self._precision).squeeze(-1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -162,11 +172,14 @@ class Discriminator(Part, ABC):
         restore(self.generator, state["generator"], "the discriminator's minibatches")
 
     def _step(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """One step on normalised samples; scalars to log."""
+        """One step on rows with normalised samples; scalars to log."""
         fake, real = fake.requires_grad_(), real.requires_grad_()
         fake_logit, real_logit = self.logit(fake), self.logit(real)
         loss = classification_loss(fake_logit, real_logit)
-        slope = 0.5 * (gradient_penalty(fake_logit, fake) + gradient_penalty(real_logit, real))
+        width = self._width  # a label may change as much as it likes
+        slope = 0.5 * (
+            gradient_penalty(fake_logit, fake, width) + gradient_penalty(real_logit, real, width)
+        )
         last = self.network[-1]
         assert isinstance(last, nn.Linear)
         decay = last.weight.square().sum()
@@ -179,8 +192,22 @@ class Discriminator(Part, ABC):
                 "real_accuracy": (real_logit > 0).float().mean(),
                 "fake_logit": fake_logit.mean(),
                 "real_logit": real_logit.mean(),
-                **self._compared(fake, real),
+                **self._compared(fake[:, :width], real[:, :width]),
             }
+
+    def _scaled(self, rows: Tensor) -> Tensor:
+        """Rows [..., D + L] with normalised samples."""
+        samples, labels = rows.split([self._width, self._labels], dim=-1)
+        scaled: Tensor = self.normalizer(samples)
+        return torch.cat([scaled, labels], dim=-1) if self._labels else scaled
+
+    def _count_labels(self, sources: Sources) -> int:
+        """L."""
+        return 0
+
+    def _labels_of(self, rollout: Rollout) -> Tensor:
+        """The labels of a rollout's samples, [T, N, L]."""
+        return rollout.signals[self.signal][..., :0]
 
     def _batches(self, samples: int) -> list[Tensor]:
         looked_at = max(1, round(self._share * samples))
@@ -201,7 +228,7 @@ class Discriminator(Part, ABC):
 
     @abstractmethod
     def _real(self, count: int) -> Tensor:
-        """Real samples, [count, D] or [1, D]."""
+        """Real rows, [count, D + L] or [1, D + L]."""
 
     @abstractmethod
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -213,16 +240,23 @@ class StyleDiscriminator(Discriminator):
 
     Args:
         frames, global_frame: of the window, see `mimickit.envs.signals.Window`.
+        by_clip: label each window with the clip it should be of: a demonstration with its own, the
+            policy's with the one that the latent belongs to which it acted on. So it must do under
+            each latent what the clip shows; see `mimickit.envs.conditions.latents_of_clips`.
         settings: see `Discriminator`.
 
-    Source: AMP (Peng et al. 2021).
+    Source: AMP (Peng et al. 2021); labels: conditional adversarial skills (Dou et al. 2023, arXiv
+    2309.11351).
     """
 
     needs = frozenset({"reference"})
     signal = "window"
 
-    def __init__(self, *, frames: int, global_frame: bool, **settings: Any) -> None:
+    def __init__(
+        self, *, frames: int, global_frame: bool, by_clip: bool = False, **settings: Any
+    ) -> None:
         super().__init__(**settings)
+        self._by_clip = by_clip
         self.signals = {"window": partial(Window, frames=frames, global_frame=global_frame)}
 
     def connect(self, sources: Sources) -> None:
@@ -240,12 +274,52 @@ class StyleDiscriminator(Discriminator):
 
     def _real(self, count: int) -> Tensor:
         # A window that began before its clip would show a character that stands still, then starts.
-        return self._window.demonstrations(*self._sampler.sample(count, lead=self._window.span))
+        clips, times = self._sampler.sample(count, lead=self._window.span)
+        windows = self._window.demonstrations(clips, times)
+        if not self._labels:
+            return windows
+        return torch.cat([windows, self._label(self._shares.index_select(0, clips))], dim=-1)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts, "labels": self._labels}
+
+    def _count_labels(self, sources: Sources) -> int:
+        if not self._by_clip:
+            return 0
+        if LATENT not in sources.conditions:
+            raise IncompatibleParts(
+                f"{_KEY}.by_clip=true labels windows by the latents that the policy acted on, and "
+                "no part of the method gives it any: use method=ase, or by_clip=false"
+            )
+        size = sources.conditions[LATENT].spec.size
+        self._clips = len(sources.library.originals)
+        self._shares = sources.library.original_of % size
+        return min(self._clips, size)
+
+    def _labels_of(self, rollout: Rollout) -> Tensor:
+        if not self._labels:
+            return super()._labels_of(rollout)
+        latents = rollout.obs[LATENT][: rollout.steps]
+        return self._label(shares_of_latents(latents, self._clips))
+
+    def _label(self, shares: Tensor) -> Tensor:
+        """One of L for each of [...]: [..., L]."""
+        return clip_label(shares, self._labels)
 
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """The sliced Wasserstein distance, per feature's standard deviation."""
         fresh = fake[: len(real)]
         return {"distance": sliced_distance(fresh @ self._directions, real @ self._directions)}
+
+
+def clip_label(shares: Tensor, labels: int) -> Tensor:
+    """The labels [..., L] of samples that should be of one of L clips each, [...].
+
+    One is sqrt(L), the others are 0, so that they have as much say as other inputs.
+    """
+    none = torch.zeros(*shares.shape, labels, device=shares.device)
+    return none.scatter(-1, shares.unsqueeze(-1), labels**0.5)
 
 
 class PairDiscriminator(Discriminator):

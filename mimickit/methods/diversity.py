@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mimickit.algos.algo import ActorTerm
-from mimickit.envs.conditions import on_sphere, random_latents
+from mimickit.envs.conditions import LATENT, on_sphere, random_latents
 from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_share
-from mimickit.methods.encoder import LATENT, check_seen
+from mimickit.methods.encoder import check_seen
 from mimickit.methods.part import Part, Sources
 from mimickit.models.distributions import DiagonalGaussian
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mimickit.algos.minibatches import minibatches
 from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.rollout import Rollout
-from mimickit.envs.conditions import Latents, on_sphere
+from mimickit.envs.conditions import LATENT, Latents, on_sphere
 from mimickit.envs.signals import Window
 from mimickit.errors import IncompatibleParts
 from mimickit.generators import restore
@@ -26,7 +26,6 @@ from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
 from mimickit.models.precision import matmul_precision, run_network
 
-LATENT = "latent"  # the observation group of the latents
 _KEY = "method.parts.<skill>"  # a part does not know by which name a method has it
 
 
@@ -38,7 +37,7 @@ class SkillEncoder(Part):
     a von Mises-Fisher distribution, but for constants. The reward is max(e . z, 0).
 
     Args:
-        latent_size, latent_scale, period_s: see `mimickit.envs.conditions.Latents`.
+        latent_size, latent_scale, period_s, by_clip: see `mimickit.envs.conditions.Latents`.
         frames, global_frame: of the window, see `mimickit.envs.signals.Window`; as the style's.
         hidden, activation: of the network. output_scale: bound of its initial last-layer weights.
         penalty: weight of the squared gradient of e . z by the (normalised) window; 0 for none.
@@ -60,6 +59,7 @@ class SkillEncoder(Part):
         latent_size: int,
         latent_scale: float,
         period_s: Sequence[float],
+        by_clip: bool,
         frames: int,
         global_frame: bool,
         hidden: Sequence[int],
@@ -80,7 +80,9 @@ class SkillEncoder(Part):
         check_share(f"{_KEY}.share", share)
         check_precision(f"{_KEY}.precision", precision)
         self.signals = {"window": partial(Window, frames=frames, global_frame=global_frame)}
-        latents = partial(Latents, size=latent_size, scale=latent_scale, period_s=period_s)
+        latents = partial(
+            Latents, size=latent_size, scale=latent_scale, period_s=period_s, by_clip=by_clip
+        )
         self.conditions = {LATENT: latents}
         self._hidden, self._activation, self._output_scale = hidden, activation, output_scale
         self._penalty = penalty

@@ -7,6 +7,8 @@ Source: AMP (Peng et al. 2021), ADD (Zhang et al. 2025), constants as in MimicKi
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -19,14 +21,15 @@ def classification_loss(fake: Tensor, real: Tensor) -> Tensor:
     return 0.5 * (softplus(fake).mean() + softplus(-real).mean())
 
 
-def gradient_penalty(logit: Tensor, inputs: Tensor) -> Tensor:
+def gradient_penalty(logit: Tensor, inputs: Tensor, columns: Optional[int] = None) -> Tensor:
     """Mean over samples of the squared gradient of logit [M] by its inputs [M, D], a scalar.
 
     Args:
         inputs: what the logit was computed from, with `requires_grad`.
+        columns: only the gradient by so many of the first counts; None for all.
     """
     (gradient,) = torch.autograd.grad(logit.sum(), inputs, create_graph=True)
-    return gradient.square().sum(-1).mean()
+    return gradient[:, :columns].square().sum(-1).mean()
 
 
 def style_reward(logit: Tensor) -> Tensor:

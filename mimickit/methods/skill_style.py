@@ -1,12 +1,13 @@
 """The style of skills: a frozen low level's discriminator judges what a high level makes of it.
 
-Legend: T steps, N envs, D features of a window.
+Legend: T steps, N envs, D features of a window, L labels.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mimickit.algos.rollout import Rollout
@@ -14,6 +15,7 @@ from mimickit.characters import Character
 from mimickit.envs.signals import Window
 from mimickit.envs.task import Task
 from mimickit.errors import IncompatibleParts
+from mimickit.methods.discriminator import clip_label
 from mimickit.methods.gan import style_reward
 from mimickit.methods.part import Part, Sources
 from mimickit.models.normalizer import Normalizer
@@ -33,6 +35,8 @@ class StyleSignal:
         character, task, control_dt: see `Window`.
         frames, global_frame: of the window that the discriminator learned from.
         network: its logits [N, 1] of normalised windows. normalizer: of windows.
+        labels: L clips that a window can be labelled as, of which the best counts; see
+            `clip_label`.
         reward_scale: of -log(1 - p).
         precision: see `mimickit.models.precision`.
     """
@@ -49,6 +53,7 @@ class StyleSignal:
         global_frame: bool,
         network: nn.Sequential,
         normalizer: Normalizer,
+        labels: int,
         reward_scale: float,
         precision: str,
     ) -> None:
@@ -57,11 +62,18 @@ class StyleSignal:
         self._network = network.to(device)
         self._normalizer = normalizer.to(device)
         self._reward_scale, self._precision = reward_scale, precision
+        self._label = clip_label(torch.arange(labels, device=device), labels)  # [L, L]
 
     def observe(self, state: CharacterState) -> Tensor:
         # Not within matmul_precision, which would cut a compiled step in pieces.
         windows = self._normalizer(self._window.observe(state))
+        labels = len(self._label)
+        if labels:  # [N, L, D + L]
+            shown = windows.unsqueeze(1).expand(-1, labels, -1)
+            windows = torch.cat([shown, self._label.expand(len(windows), -1, -1)], dim=-1)
         logit = run_network(self._network, windows, self._precision)
+        if labels:
+            logit = logit.amax(1)
         return self._reward_scale * style_reward(logit)
 
     def reset(self, mask: Tensor, state: CharacterState) -> None:

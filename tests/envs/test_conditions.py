@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from mimickit.envs.actions import AbsoluteActions
-from mimickit.envs.conditions import Latents, random_latents
+from mimickit.envs.conditions import (
+    Latents,
+    latents_of_clips,
+    random_latents,
+    shares_of_latents,
+)
 from mimickit.envs.env import Env
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.specs import GroupSpec
@@ -130,15 +135,45 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         latents(**settings)
 
 
+# --------------------------------------------------------------------------- clips' own latents
+
+
+def test_the_largest_component_changes_places_with_that_of_the_clip():
+    drawn = torch.tensor([[0.1, 0.7, -0.3, 0.9], [0.1, 0.7, -0.3, 0.9], [0.6, 0.2, 0.5, 0.8]])
+    own = latents_of_clips(drawn, torch.tensor([2, 1, 0]), 3)  # the fourth component is no clip's
+    expected = [[0.1, -0.3, 0.7, 0.9], [0.1, 0.7, -0.3, 0.9], [0.6, 0.2, 0.5, 0.8]]
+    torch.testing.assert_close(own, torch.tensor(expected))
+    assert shares_of_latents(own, 3).tolist() == [2, 1, 0]
+    assert shares_of_latents(drawn, 4).tolist() == [3, 3, 3]
+
+
+def test_of_more_clips_than_components_some_have_the_same():
+    drawn = random_latents(5, 2, torch.Generator().manual_seed(0))
+    clips = torch.tensor([0, 1, 2, 3, 4])
+    assert shares_of_latents(latents_of_clips(drawn, clips, 5), 5).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_latents_of_clips_that_come_equally_often_are_uniform_on_the_sphere():
+    generator = torch.Generator().manual_seed(0)
+    drawn = random_latents(200_000, 3, generator)
+    own = latents_of_clips(drawn, torch.arange(200_000) % 2, 2)
+    torch.testing.assert_close(own.mean(0), torch.zeros(3), atol=5e-3, rtol=0)
+    torch.testing.assert_close(own.T @ own / 200_000, torch.eye(3) / 3, atol=5e-3, rtol=0)
+    assert (own[:, 0] > 0.8).float().mean().item() == pytest.approx(0.1, abs=3e-3)
+
+
 # ---------------------------------------------------------------------- within an environment
 
 
-def make_env(humanoid, name="latent", seed=0):
+def make_env(humanoid, name="latent", seed=0, motion="walk", num=2, **options):
     from mimickit.engines.mujoco import MujocoEngine
 
-    engine = MujocoEngine(humanoid, 2, control_mode="pos", threads=1)
-    task = make_task(humanoid, "walk", 2, seed)
-    condition = Latents(2, CPU, DT, task.generator, size=Z, period_s=(2 * DT, 2 * DT))
+    engine = MujocoEngine(humanoid, num, control_mode="pos", threads=1)
+    by_clip = options.pop("by_clip", False)
+    task = make_task(humanoid, motion, num, seed, **options)
+    condition = Latents(
+        num, CPU, DT, task.generator, task, size=Z, period_s=(2 * DT, 2 * DT), by_clip=by_clip
+    )
     return Env(engine, task, AbsoluteActions(humanoid, "pos"), conditions={name: condition})
 
 
@@ -154,6 +189,34 @@ def test_an_environment_observes_its_conditions_in_the_state_that_a_step_reached
     env.step(zero)
     assert not torch.equal(env.observe()["latent"], first)
     torch.testing.assert_close(env.observe()["latent"].norm(dim=-1), torch.ones(2))
+
+
+@pytest.mark.engine("mujoco")
+def test_episodes_begin_under_latents_of_the_clip_that_they_begin_in(humanoid):
+    motion = [{"name": "kick", "mirror": True}, "walk", "run"]
+    env = make_env(
+        humanoid, motion=motion, num=64, by_clip=True, pose_termination=False,
+        end_with_clip=False, default_pose_share=0.3,
+    )  # fmt: skip
+    latent = env.conditions["latent"].latent
+
+    def belongs():
+        original = env.task.library.original_of[env.task.clips]
+        return shares_of_latents(latent, 3) == original
+
+    stands = env.task.elsewhere
+    assert belongs()[~stands].all()  # its mirror image counts as the kick
+    assert 0 < stands.sum() < 64
+    assert not belongs()[stands].all()
+    before = latent.clone()
+    some = torch.arange(64) < 20
+    env.reset(some)
+    assert belongs()[~env.task.elsewhere].all()
+    assert torch.equal(latent[~some], before[~some])
+    for _ in range(2):  # until the next ones, which are any
+        env.step(torch.zeros(64, env.action_size))
+    assert not belongs()[~env.task.elsewhere].all()
+    torch.testing.assert_close(latent.norm(dim=-1), torch.ones(64))
 
 
 @pytest.mark.engine("mujoco")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.signals import Difference, Window
-from mimickit.errors import ConfigError
+from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.methods import PairDiscriminator, Sources, StyleDiscriminator
+from mimickit.specs import GroupSpec
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
 
@@ -39,7 +41,7 @@ KINDS = pytest.mark.parametrize("kind", ["style", "pair"])
 class Setting:
     """A part and rollouts for it: of characters that follow their clips, off by `apart` metres."""
 
-    def __init__(self, character, kind, clip="walk", **changes):
+    def __init__(self, character, kind, clip="walk", conditions=None, **changes):
         self.task = make_task(character, clip, num=N)
         part = StyleDiscriminator if kind == "style" else PairDiscriminator
         own = {"frames": 3} if kind == "style" else {}
@@ -54,7 +56,7 @@ class Setting:
         self.part.connect(
             Sources(
                 signals=signals,
-                conditions={},
+                conditions=conditions or {},
                 policy=None,
                 library=self.task.library,
                 device=torch.device("cpu"),
@@ -96,6 +98,101 @@ def test_it_learns_to_tell_bad_motion_and_to_pay_less_for_it(humanoid, kind):
     good, bad = (setting.part.reward(setting.rollout(apart)) for apart in (0.0, 0.5))
     assert good.shape == (T, N)
     assert good.mean() > 2.0 * bad.mean()
+
+
+# ------------------------------------------------------------------------------ labelled by clip
+
+CLIPS = ["walk", {"name": "kick", "mirror": True}, "run"]
+Z = 4
+
+
+def latents_on(components, steps=T):
+    """Latents [T + 1, N, Z] whose largest component is the given one of each env."""
+    latents = torch.zeros(steps + 1, N, Z)
+    return latents.scatter_(-1, components.view(1, N, 1).expand(steps + 1, N, 1), 1.0)
+
+
+@pytest.fixture
+def labelled(humanoid):
+    latents = SimpleNamespace(spec=GroupSpec(Z))
+    return Setting(humanoid, "style", clip=CLIPS, conditions={"latent": latents}, by_clip=True)
+
+
+def test_demonstrations_are_labelled_with_their_clip(humanoid, labelled):
+    windows, labels = labelled.part._real(256).split([labelled.signal.size, 3], dim=-1)
+    assert labels.max() == pytest.approx(3**0.5)
+    assert torch.equal((labels > 0).sum(-1), torch.ones(256, dtype=torch.long))
+    # Walk, kick and its mirror image, run: weights of 1, 1 (shared by two) and 1.
+    share = (labels > 0).float().mean(0)
+    torch.testing.assert_close(share, torch.full((3,), 1 / 3), atol=0.1, rtol=0)
+    # A run is where the root is fast: the newest frame's velocity stands behind its vectors.
+    vectors = 3 * (3 + len(humanoid.key_bodies))
+    speed = windows.unflatten(-1, (3, -1))[:, -1, vectors : vectors + 3].norm(dim=-1)
+    assert speed[labels[:, 2] > 0].min() > speed[labels[:, 0] > 0].max()
+
+
+def test_motion_is_labelled_with_the_clip_of_the_latent_it_acted_on(labelled):
+    rollout = labelled.rollout(0.0)
+    components = torch.tensor([0, 1, 2, 0, 1, 2, 2, 2])
+    rollout.obs["latent"] = latents_on(components)
+    rollout.obs["latent"][1:, 0] = torch.tensor([0.1, 0.2, 0.5, 0.9])  # the fourth is no clip's
+    labels = labelled.part._labels_of(rollout)
+    assert labels.shape == (T, N, 3)
+    expected = components.expand(T, N).clone()
+    expected[1:, 0] = 2
+    assert torch.equal(labels.argmax(-1), expected)
+
+
+def test_the_right_motion_under_the_wrong_latent_is_not_paid(humanoid):
+    """All envs follow their clips to the letter; half of them have the latents of another clip."""
+    latents = SimpleNamespace(spec=GroupSpec(Z))
+    setting = Setting(
+        humanoid, "style", clip=["walk", "kick"], conditions={"latent": latents}, by_clip=True,
+        penalty=0.01, optimizer=partial(torch.optim.Adam, lr=3e-3),
+    )  # fmt: skip
+    wrong = torch.arange(N) % 2 == 1
+
+    def acted():
+        rollout = setting.rollout(0.0)
+        clips = setting.task.clips
+        rollout.obs["latent"] = latents_on(torch.where(wrong, 1 - clips, clips))
+        return rollout
+
+    for _ in range(150):
+        setting.part.update(acted())
+    reward = torch.stack([setting.part.reward(acted()) for _ in range(20)]).mean((0, 1))
+    assert reward[~wrong].mean() > 3.0 * reward[wrong].mean()
+
+
+def test_only_the_motion_is_penalized_for_being_steep(labelled):
+    rows = torch.zeros(5, labelled.signal.size + 3)
+
+    def slope(feature, label):
+        """Of a network with these two weights."""
+        with torch.no_grad():
+            for parameter in labelled.part.network.parameters():
+                parameter.zero_()
+            first, last = labelled.part.network[0], labelled.part.network[-1]
+            first.weight[0, 0], first.weight[0, -1] = feature, label
+            first.bias[0] = last.weight[0, 0] = 1.0  # on the ReLU's steep side
+        return labelled.part._step(rows.clone(), rows.clone())["gradient_penalty"].item()
+
+    assert slope(feature=0.0, label=7.0) == 0.0
+    assert slope(feature=3.0, label=7.0) == pytest.approx(9.0)
+
+
+def test_labelling_never_waits(labelled):
+    rollout = labelled.rollout(0.1)
+    rollout.obs["latent"] = latents_on(torch.zeros(N, dtype=torch.long))
+    labelled.part.update(rollout)
+    with no_sync():
+        assert labelled.part.reward(rollout).shape == (T, N)
+        labelled.part.update(rollout)
+
+
+def test_labels_need_latents(humanoid):
+    with pytest.raises(IncompatibleParts, match=r"by_clip=true labels windows by the latents"):
+        Setting(humanoid, "style", by_clip=True)
 
 
 def test_pair_reward_of_no_difference_is_that_of_the_zero_vector(humanoid):

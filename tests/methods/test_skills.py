@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 SETTINGS = {
     "latent_size": Z,
     "latent_scale": 1.0,
+    "by_clip": False,
     "period_s": [0.0, 5.0],
     "frames": 2,
     "global_frame": False,

@@ -93,7 +93,7 @@ def test_the_rollout_holds_the_latents_that_were_acted_on(tmp_path):
     torch.testing.assert_close(again.view_as(rollout.log_prob), rollout.log_prob)
     latents = rollout.obs["latent"]
     torch.testing.assert_close(latents.norm(dim=-1), torch.ones(latents.shape[:-1]))
-    assert (latents[1:] != latents[:-1]).any(-1).float().mean() > 0.05  # some were redrawn
+    assert (latents[1:] != latents[:-1]).any(-1).any()  # some were redrawn
     trainer.logger.close()
 
 

@@ -113,8 +113,9 @@ def env(request, humanoid):
     }
     engine = Statues(humanoid, NUM_ENVS, objects.state)
     latents = Latents(
-        NUM_ENVS, torch.device("cpu"), DT, task.generator, size=8, period_s=[0.0, 1.0]
-    )
+        NUM_ENVS, torch.device("cpu"), DT, task.generator, task,
+        size=8, period_s=[0.0, 1.0], by_clip=True,
+    )  # fmt: skip
     return CudaEnv(engine, task, actions(humanoid, "pos"), signals, {"latent": latents})
 
 
@@ -180,8 +181,9 @@ def held(humanoid):
         DT,
         frames=3,
         global_frame=False,
-        network=mlp(width, [8], 1),
+        network=mlp(width + 3, [8], 1),
         normalizer=Normalizer(width, 1e8),
+        labels=3,
         reward_scale=2.0,
         precision="fp32",
     )

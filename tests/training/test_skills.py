@@ -17,6 +17,7 @@ from mimickit.errors import (
     RunError,
 )
 from mimickit.loaded_run import LoadedRun
+from mimickit.methods.discriminator import clip_label
 from mimickit.skills import COPY, Skills, read_skills
 from mimickit.training.checkpoint import read
 from tests.training.runs import TINY, build, last_policy, metrics
@@ -52,7 +53,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_high_level_pursues_every_goal(tmp_path, low, task):
     run = build_high(tmp_path, low, f"task={task}", iterations=1)
-    assert (run.env.action_size, run.env.control_steps) == (64, 5)
+    assert (run.env.action_size, run.env.control_steps) == (16, 5)
     assert run.env.dt == pytest.approx(5 / 30)
     assert set(run.env.groups) == {"policy"}  # the latent is its action
     run.start()
@@ -179,9 +180,11 @@ def test_the_low_level_sees_and_does_what_it_did_when_it_was_trained(tmp_path, l
         run.env.step(action)
 
 
-def test_the_style_is_what_the_low_levels_discriminator_would_pay(tmp_path, low):
-    """Of the same windows of the same motion; averaged over the control steps of a hold."""
-    trained = build(tmp_path / "again", *SMALL, iterations=1)
+@pytest.mark.parametrize("motion", ["walk", "[walk,run,kick]"])
+def test_the_style_is_what_the_low_levels_discriminator_would_pay(tmp_path, motion):
+    """Of the same windows of the same motion, labelled as the clip that it looks most like."""
+    low = train_low(tmp_path / "low", f"motion={motion}")
+    trained = build(tmp_path / "again", *SMALL, f"motion={motion}", iterations=1)
     part = trained.method.parts["style"]
     part.load_state_dict(read(newest(low))["run"]["method"]["style"])
     (signal,) = read_skills(low).signals.values()
@@ -189,8 +192,11 @@ def test_the_style_is_what_the_low_levels_discriminator_would_pay(tmp_path, low)
     window = trained.env.signals["window"]
     style.load_state_dict(window.state_dict())
     state = trained.env.state
+    windows = part.normalizer(window.observe(state))
+    labels = clip_label(torch.arange(len(trained.env.task.library.originals)), part.facts["labels"])
     with torch.no_grad():
-        logit = part.logit(part.normalizer(window.observe(state)))
+        rows = [torch.cat([windows, row.expand(len(windows), -1)], dim=-1) for row in labels]
+        logit = torch.stack([part.logit(row) for row in rows]).amax(0)
     expected = 2.0 * torch.nn.functional.softplus(logit)  # reward_scale of -log(1 - p)
     torch.testing.assert_close(style.observe(state).squeeze(-1), expected, atol=1e-5, rtol=1e-5)
 
