@@ -153,7 +153,9 @@ def test_a_bad_input_stops_the_process_the_same_way(prepared, tmp_path):
 
 def test_a_sweep_of_nothing_but_bad_values_leaves_no_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code, err = run_here("train", ["-m", "seed=-1,-2", *TINY], monkeypatch, capsys)
+    code, err = run_here(
+        "train", ["-m", "hydra/launcher=basic", "seed=-1,-2", *TINY], monkeypatch, capsys
+    )
     assert code == 1
     assert err.splitlines()[-1] == "error: seed=-1: must be at least 0"
     assert "Traceback" not in err

@@ -15,12 +15,13 @@ from typing import Any, Optional
 
 from mimickit.errors import ConfigError
 from mimickit.launch.resolvers import cuda_devices
-from mimickit.launch.runs import OUTPUT
+from mimickit.launch.runs import OUTPUT, survey
 from mimickit.launch.status import CANCELLED, QUEUED, read_status, write_status
 from mimickit.launch.sweep import Job, SweepLauncher, count_of
 
 CORES_PER_JOB = 8  # where there is no GPU and nobody said how many jobs to run at once
 POLL_S = 0.2
+REPORT_S = 30.0  # between two lines about the jobs that run
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Slot:
 class LocalLauncher(SweepLauncher):
     """Runs the jobs here, as many at once as there are GPUs, and waits for them.
 
-    A job that fails does not stop the others. Ctrl-C lets those that run save, and starts no more.
+    A job that fails does not stop the others. What they print goes to their folders; how far they
+    are is said now and then. Ctrl-C lets those that run save, and starts no more.
 
     Args:
         jobs: how many run at once; None: one on each GPU, or without GPUs one for every 8 cores.
@@ -62,6 +64,7 @@ class LocalLauncher(SweepLauncher):
     def wait(self) -> bool:
         """Run them all; see `SweepLauncher.wait`."""
         waiting, free, running = self.waiting, self.slots, []
+        report = time.monotonic() + REPORT_S
         try:
             while waiting or running:
                 while waiting and free:
@@ -72,6 +75,10 @@ class LocalLauncher(SweepLauncher):
                     running.remove(entry)
                     free.append(entry[2])
                     print(f"  {outcome(entry[1].folder)}", flush=True)
+                if time.monotonic() > report:
+                    report = time.monotonic() + REPORT_S
+                    for _, job, _ in running:
+                        print(f"  {progress(job.folder)}", flush=True)
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             for job in waiting:
@@ -131,6 +138,14 @@ def begin_process(job: Job, code: Path, working_folder: Path, slot: Slot) -> sub
             start_new_session=True,
             preexec_fn=partial(os.sched_setaffinity, 0, slot.cores) if slot.cores else None,
         )
+
+
+def progress(folder: Path) -> str:
+    """How far a job is, in a line."""
+    (run,) = survey(folder)
+    done = f"{run.samples:,} of {run.max_samples:,} samples"
+    value = "" if run.value is None else f", {run.metric} {run.value:.4g}"
+    return f"{run.state:<9} {folder.name}: {done}{value}"
 
 
 def outcome(folder: Path) -> str:

@@ -12,7 +12,10 @@ from tests.conf import fakes
 
 @pytest.fixture
 def train(tmp_path, monkeypatch, capsys):
-    """A function like the command line of train.py: (exit code, runs, stderr)."""
+    """A function like the command line of train.py: (exit code, runs, stderr).
+
+    Sweeps stay in this process unless the arguments choose a launcher.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     for name in ("MIMICKIT_RUN_ID", "MIMICKIT_CONF", "MIMICKIT_ENGINE", "TORCHELASTIC_RUN_ID"):
@@ -23,6 +26,8 @@ def train(tmp_path, monkeypatch, capsys):
         return launch.build(cfg).start()
 
     def call(*arguments):
+        if "-m" in arguments and not any(word.startswith("hydra/launcher=") for word in arguments):
+            arguments = (*arguments, "hydra/launcher=basic")
         monkeypatch.setattr(
             sys, "argv", ["train.py", "_target_=tests.conf.fakes.Train", *arguments]
         )

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from mimickit import launch
 from mimickit.errors import RunError
-from mimickit.launch import sweep
+from mimickit.launch import local, sweep
 from mimickit.launch.local import LocalLauncher, Slot, slots
 from mimickit.launch.slurm import SHARED
 from mimickit.launch.snapshot import take_snapshot
@@ -163,6 +163,27 @@ def test_a_dirty_tree_stops_the_sweep_before_anything_is_written(train, tmp_path
         1, [], "error: the git tree has changes\n",
     )  # fmt: skip
     assert not (tmp_path / "outputs").exists()
+
+
+def test_sweeps_are_processes_of_their_own_unless_another_launcher_is_chosen(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", "--cfg", "hydra"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    config = yaml.safe_load(done.stdout)["hydra"]["launcher"]
+    assert config["_target_"] == "hydra_plugins.mimickit.LocalLauncher"
+    assert config["dirty"] is False
+
+
+def test_jobs_say_now_and_then_how_far_they_are(lab, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(local, "REPORT_S", 0.0)
+    printed = []
+    monkeypatch.setattr("builtins.print", lambda *words, **_: printed.append(" ".join(words)))
+    lab("local", "seed=0")
+    name = "0-deepmimic-humanoid-walk-seed0"
+    assert f"  queued    {name}: 0 of 10,000,000 samples" in printed
+    assert any(line.startswith(f"  finished  {name}") for line in printed)
 
 
 def test_without_slurm_the_launcher_says_what_to_do(lab, tmp_path, monkeypatch):
