@@ -129,7 +129,7 @@ class Discriminator(Part, ABC):
         # Minibatch by minibatch of steps: activations of a whole rollout would not fit beside it.
         with matmul_precision(self._precision, rollout.reward.device):
             logits = [
-                self.logit(self._scaled(torch.cat([step, labels], dim=-1)))
+                self.logit(self._scaled(self._labelled(step, labels)))
                 for step, labels in zip(rollout.signals[self.signal], self._labels_of(rollout))
             ]
         return self._reward_scale * style_reward(torch.stack(logits))
@@ -140,9 +140,7 @@ class Discriminator(Part, ABC):
         logs: dict[str, list[Tensor]] = {}
         with matmul_precision(self._precision, fakes.device):
             for rows in self._batches(len(fakes)):
-                fresh = torch.cat(
-                    [fakes.index_select(0, rows), labels.index_select(0, rows)], dim=-1
-                )
+                fresh = self._labelled(fakes.index_select(0, rows), labels.index_select(0, rows))
                 self.replay.push(fresh[: self._pushed_per_batch(len(rows))])
                 real = self._real(len(rows))
                 self._learn_scale(fresh[:, :width], real[:, :width])
@@ -198,8 +196,11 @@ class Discriminator(Part, ABC):
     def _scaled(self, rows: Tensor) -> Tensor:
         """Rows [..., D + L] with normalised samples."""
         samples, labels = rows.split([self._width, self._labels], dim=-1)
-        scaled: Tensor = self.normalizer(samples)
-        return torch.cat([scaled, labels], dim=-1) if self._labels else scaled
+        return self._labelled(self.normalizer(samples), labels)
+
+    def _labelled(self, samples: Tensor, labels: Tensor) -> Tensor:
+        """Rows [..., D + L] of samples [..., D] and labels [..., L]; no copy where L is 0."""
+        return torch.cat([samples, labels], dim=-1) if self._labels else samples
 
     def _count_labels(self, sources: Sources) -> int:
         """L."""
@@ -278,7 +279,7 @@ class StyleDiscriminator(Discriminator):
         windows = self._window.demonstrations(clips, times)
         if not self._labels:
             return windows
-        return torch.cat([windows, self._label(self._shares.index_select(0, clips))], dim=-1)
+        return self._labelled(windows, self._label(self._shares.index_select(0, clips)))
 
     @property
     def facts(self) -> dict[str, Any]:
