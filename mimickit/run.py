@@ -175,6 +175,9 @@ class Train:
             self._resume_state = None
         else:
             trainer.logger.resume(0)
+            if self.config["training"]["spread_episodes"]:
+                ranks, num_envs = self.group.ranks, self.env.num_envs
+                self.env.spread_episodes(ranks.rank * num_envs, ranks.size * num_envs)
         if self.group.first:
             self._announce(trainer)
         finished = trainer.train()

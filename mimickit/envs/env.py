@@ -41,7 +41,7 @@ class Env:
         action_size: width of an action.
         dt: seconds per step.
         control_steps: in one step; see `HeldEnv`.
-        episode_steps: [N] steps since the last reset.
+        episode_steps: [N] steps since the last reset; more at first, see `spread_episodes`.
         divergences: how many times an engine's world blew up, [] int64.
     """
 
@@ -109,6 +109,17 @@ class Env:
     def reset_all(self) -> None:
         """Start a new episode everywhere."""
         self.reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+
+    def spread_episodes(self, first: int, total: int) -> None:
+        """Count the envs' episodes as begun at different times, so that not all end at once.
+
+        Env i of this one is env `first + i` of `total`, and that share of its time is over already.
+        For right after `reset_all`: where nobody fails, all would go on together for ever, and what
+        is learned from a few steps would be learned from one part of the episode.
+        """
+        index = first + torch.arange(self.num_envs, device=self.device)
+        holds = self.max_steps // self.hold
+        self.episode_steps.copy_(index * holds // total * self.hold)
 
     @torch.inference_mode()  # spares autograd's share of each small operation
     def reset(self, mask: Tensor) -> None:

@@ -105,6 +105,10 @@ class HeldEnv:
         """What is seen now, after a step or a reset: groups by name, each [N, size], fresh."""
         return self.env.observe()
 
+    def spread_episodes(self, first: int, total: int) -> None:
+        """See `Env.spread_episodes`."""
+        self.env.spread_episodes(first, total)
+
     def compile(self) -> None:
         """See `Env.compile`."""
         self.env.compile()

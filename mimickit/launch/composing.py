@@ -35,6 +35,7 @@ class Training:
     keep_checkpoints: int = 3  # how many of the newest stay
     threads: int = 0  # of torch, for each of actor and critic; 0: half of the cores
     compile: Optional[bool] = None  # fuse observations and rewards; None: on CUDA, if it can be
+    spread_episodes: bool = True  # the first ones end one after the other
     progress: bool = True  # show a progress bar
 
 

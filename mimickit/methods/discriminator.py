@@ -19,7 +19,7 @@ from mimickit.algos.optimizer import Optimizer
 from mimickit.algos.rollout import Rollout
 from mimickit.envs.conditions import LATENT, shares_of_latents
 from mimickit.envs.signals import Difference, Window
-from mimickit.errors import IncompatibleParts
+from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
@@ -142,7 +142,7 @@ class Discriminator(Part, ABC):
             for rows in self._batches(len(fakes)):
                 fresh = self._labelled(fakes.index_select(0, rows), labels.index_select(0, rows))
                 self.replay.push(fresh[: self._pushed_per_batch(len(rows))])
-                real = self._real(len(rows))
+                real = self._real(fresh)
                 self._learn_scale(fresh[:, :width], real[:, :width])
                 fake = torch.cat([fresh, self.replay.sample(len(rows), self.generator)])
                 for name, value in self._step(self._scaled(fake), self._scaled(real)).items():
@@ -228,8 +228,8 @@ class Discriminator(Part, ABC):
         """Fold samples into the normaliser's statistics."""
 
     @abstractmethod
-    def _real(self, count: int) -> Tensor:
-        """Real rows, [count, D + L] or [1, D + L]."""
+    def _real(self, fresh: Tensor) -> Tensor:
+        """Real rows to set against the rollout's [M, D + L]: as many with the same labels, or 1."""
 
     @abstractmethod
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -244,6 +244,7 @@ class StyleDiscriminator(Discriminator):
         by_clip: label each window with the clip it should be of: a demonstration with its own, the
             policy's with the one that the latent belongs to which it acted on. So it must do under
             each latent what the clip shows; see `mimickit.envs.conditions.latents_of_clips`.
+            Demonstrations are then drawn of the clips that the policy was asked for.
         settings: see `Discriminator`.
 
     Source: AMP (Peng et al. 2021); labels: conditional adversarial skills (Dou et al. 2023, arXiv
@@ -273,13 +274,15 @@ class StyleDiscriminator(Discriminator):
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
         self.normalizer.update(torch.cat([fresh, real]), self._pool)
 
-    def _real(self, count: int) -> Tensor:
+    def _real(self, fresh: Tensor) -> Tensor:
         # A window that began before its clip would show a character that stands still, then starts.
-        clips, times = self._sampler.sample(count, lead=self._window.span)
-        windows = self._window.demonstrations(clips, times)
-        if not self._labels:
-            return windows
-        return self._labelled(windows, self._label(self._shares.index_select(0, clips)))
+        lead, labels = self._window.span, fresh[:, self._width :]
+        if self._labels:
+            # Were a label rarer here than there, it would by itself speak for a fake.
+            clips, times = self._sampler.sample_of(labels.argmax(-1), self._shares, lead)
+        else:
+            clips, times = self._sampler.sample(len(fresh), lead)
+        return self._labelled(self._window.demonstrations(clips, times), labels)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -293,9 +296,16 @@ class StyleDiscriminator(Discriminator):
                 f"{_KEY}.by_clip=true labels windows by the latents that the policy acted on, and "
                 "no part of the method gives it any: use method=ase, or by_clip=false"
             )
-        size = sources.conditions[LATENT].spec.size
-        self._clips = len(sources.library.originals)
-        self._shares = sources.library.original_of % size
+        library, size = sources.library, sources.conditions[LATENT].spec.size
+        drawn = set(library.original_of[library.weights > 0].tolist())
+        never = [name for i, name in enumerate(library.originals) if i not in drawn]
+        if never:
+            raise ConfigError(
+                f"{_KEY}.by_clip=true gives every clip latents of its own, and {', '.join(never)} "
+                "of weight 0 would never be shown: leave out of motion= what is not wanted"
+            )
+        self._clips = len(library.originals)
+        self._shares = library.original_of % size
         return min(self._clips, size)
 
     def _labels_of(self, rollout: Rollout) -> Tensor:
@@ -349,7 +359,7 @@ class PairDiscriminator(Discriminator):
     def _learn_scale(self, fresh: Tensor, real: Tensor) -> None:
         self.normalizer.update(fresh, self._pool)
 
-    def _real(self, count: int) -> Tensor:
+    def _real(self, fresh: Tensor) -> Tensor:
         return self._zero
 
     def _compared(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:

@@ -118,7 +118,8 @@ class MotionSampler:
         self.library = library
         self.generator = generator
         self.random_start = random_start
-        self._cumulative = clip_shares(library, mode).cumsum(0)
+        self._shares = clip_shares(library, mode)  # [C]
+        self._cumulative = self._shares.cumsum(0)
 
     def sample(self, count: int, lead: float = 0.0) -> tuple[Tensor, Tensor]:
         """Clip indices [count] int64 and times [count] s.
@@ -132,10 +133,31 @@ class MotionSampler:
         draws = torch.rand(2, count, generator=self.generator, device=self._cumulative.device)
         clips = torch.searchsorted(self._cumulative, draws[0], right=True)
         clips = clips.clamp_max(len(self._cumulative) - 1)  # sums of floats may end short of 1
+        return clips, self._times(clips, draws[1], lead)
+
+    def sample_of(
+        self, groups: Tensor, group_of: Tensor, lead: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As `sample`, each clip from a wanted group: by the shares that clips have within it.
+
+        Args:
+            groups: the wanted ones, [M] int64; each must have clips that are drawn at all.
+            group_of: the group of each clip, [C] int64.
+        """
+        draws = torch.rand(2, len(groups), generator=self.generator, device=groups.device)
+        # In float64, where a draw below 1 stays below the sum that it is multiplied with.
+        shares = (group_of == groups.unsqueeze(-1)) * self._shares.double()  # [M, C]
+        reached = shares.cumsum(-1)
+        wanted = draws[0].double().unsqueeze(-1) * reached[:, -1:]
+        clips = torch.searchsorted(reached, wanted, right=True).squeeze(-1)
+        return clips, self._times(clips, draws[1], lead)
+
+    def _times(self, clips: Tensor, draws: Tensor, lead: float) -> Tensor:
+        """Times in clips [M] by draws [M] in [0, 1); see `sample`."""
         durations = self.library.durations[clips]
         first = durations.clamp_max(lead).masked_fill(self.library.loops[clips], 0.0)
-        times = first + draws[1] * (durations - first)
-        return clips, times if self.random_start else torch.zeros_like(times)
+        times = first + draws * (durations - first)
+        return times if self.random_start else torch.zeros_like(times)
 
     def record(self, clips: Tensor, times: Tensor, failed: Tensor) -> None:
         """Learn from one control step: where each env is, and whether its episode fails there.

@@ -162,6 +162,22 @@ def test_the_clock_ends_an_episode(humanoid):
     assert done == 2 * expected
 
 
+@pytest.mark.parametrize("hold", [1, 3])
+def test_episodes_that_are_spread_end_one_after_the_other(humanoid, hold):
+    """Four envs as two ranks of two: 0, 1, 2, 3 quarters of their 12 steps are over.
+
+    So they end after 12, 9, 6 and 3 steps; from then on each episode lasts its 12.
+    """
+    ends = []
+    for first in (0, 2):
+        env = make_env(humanoid, num=2, episode_length_s=0.4, hold=hold, **LENIENT)
+        env.spread_episodes(first, 4)
+        done = torch.stack([step[2] for step in play(env, noise(2, 24))])
+        assert set(done.flatten().tolist()) == {int(Done.NULL), int(Done.TIME)}
+        ends += [(row.nonzero().flatten() + 1).tolist() for row in done.T]
+    assert ends == [[12, 24], [9, 21], [6, 18], [3, 15]]
+
+
 def test_the_end_of_a_clip_that_does_not_loop_is_a_success(humanoid):
     """Even when the clock runs out in the same step."""
     env = make_env(humanoid, "kick", num=2, random_start=False, **LENIENT)

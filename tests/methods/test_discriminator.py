@@ -118,17 +118,29 @@ def labelled(humanoid):
     return Setting(humanoid, "style", clip=CLIPS, conditions={"latent": latents}, by_clip=True)
 
 
-def test_demonstrations_are_labelled_with_their_clip(humanoid, labelled):
-    windows, labels = labelled.part._real(256).split([labelled.signal.size, 3], dim=-1)
+def fresh_rows(part, width, asked):
+    """Rows of anything, with the labels of clips [M]."""
+    return torch.cat([torch.zeros(len(asked), width), part._label(asked)], dim=-1)
+
+
+def test_demonstrations_are_of_the_clips_that_were_asked_for(humanoid, labelled):
+    asked = torch.tensor([0] * 60 + [1] * 20 + [2] * 176)
+    fresh = fresh_rows(labelled.part, labelled.signal.size, asked)
+    windows, labels = labelled.part._real(fresh).split([labelled.signal.size, 3], dim=-1)
     assert labels.max() == pytest.approx(3**0.5)
     assert torch.equal((labels > 0).sum(-1), torch.ones(256, dtype=torch.long))
-    # Walk, kick and its mirror image, run: weights of 1, 1 (shared by two) and 1.
-    share = (labels > 0).float().mean(0)
-    torch.testing.assert_close(share, torch.full((3,), 1 / 3), atol=0.1, rtol=0)
+    assert torch.equal(labels.argmax(-1), asked)
     # A run is where the root is fast: the newest frame's velocity stands behind its vectors.
     vectors = 3 * (3 + len(humanoid.key_bodies))
     speed = windows.unflatten(-1, (3, -1))[:, -1, vectors : vectors + 3].norm(dim=-1)
     assert speed[labels[:, 2] > 0].min() > speed[labels[:, 0] > 0].max()
+
+
+def test_a_clip_that_is_never_shown_has_no_latents(humanoid):
+    latents = SimpleNamespace(spec=GroupSpec(Z))
+    clips = ["walk", {"name": "kick", "weight": 0}]
+    with pytest.raises(ConfigError, match=r"and kick of weight 0 would never be shown: leave out"):
+        Setting(humanoid, "style", clip=clips, conditions={"latent": latents}, by_clip=True)
 
 
 def test_motion_is_labelled_with_the_clip_of_the_latent_it_acted_on(labelled):
@@ -211,7 +223,7 @@ def test_demonstrations_are_drawn_anywhere_in_the_clip_even_if_episodes_begin_at
 ):
     setting = Setting(humanoid, "style")
     setting.task.sampler.random_start = False
-    real = setting.part._real(64)
+    real = setting.part._real(torch.zeros(64, setting.signal.size))
     assert real.std(0).max() > 0.1
     assert len(real.unique(dim=0)) > 32
 
@@ -219,7 +231,8 @@ def test_demonstrations_are_drawn_anywhere_in_the_clip_even_if_episodes_begin_at
 def test_demonstrations_never_reach_back_to_before_a_clip_that_does_not_loop(humanoid):
     setting = Setting(humanoid, "style", clip="kick", frames=10)
     # Before its first frame a clip stands still: velocity 0. The kick itself never does.
-    windows = setting.part._real(256).unflatten(-1, (10, -1))
+    fresh = torch.zeros(256, setting.signal.size)
+    windows = setting.part._real(fresh).unflatten(-1, (10, -1))
     speed = windows[..., -humanoid.num_dofs :].abs().amax(-1)  # [M, K]
     assert speed.min() > 0.0
     assert isinstance(setting.signal, Window)

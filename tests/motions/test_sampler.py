@@ -46,6 +46,20 @@ def test_clips_come_as_often_as_they_weigh(generator):
     assert share[1] == 0
 
 
+def test_clips_of_wanted_groups_come_as_they_weigh_within_them(generator):
+    """20,000 draws of p = 0.25: five deviations are 0.016. The third clip is no wanted group's."""
+    library = Clips([0.15, 0.2, 0.2, 0.0, 0.45], [1.0, 2.0, 3.0, 4.0, 5.0])
+    sampler = MotionSampler(library, generator)
+    wanted = torch.tensor([1] * 20_000 + [0] * 1_000)
+    clips, times = sampler.sample_of(wanted, torch.tensor([1, 0, 2, 1, 1]))
+    assert (clips[20_000:] == 1).all()
+    share = torch.bincount(clips[:20_000], minlength=5) / 20_000
+    torch.testing.assert_close(share, torch.tensor([0.25, 0, 0, 0, 0.75]), atol=0.016, rtol=0)
+    assert share[1:4].sum() == 0
+    assert (times < sampler.library.durations[clips]).all()
+    assert times[clips == 4].max() > 4.9
+
+
 def test_times_are_even_over_each_clip(generator):
     sampler = MotionSampler(Clips([0.5, 0.5], [1.0, 4.0]), generator)
     clips, times = sampler.sample(20_000)

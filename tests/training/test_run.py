@@ -110,6 +110,18 @@ def test_evaluation_leaves_training_untouched(straight, tmp_path):
     assert "eval/return" not in metrics(tmp_path)
 
 
+@pytest.mark.parametrize("spread", [True, False])
+def test_episodes_begin_spread_over_their_length(tmp_path, spread):
+    run = build(tmp_path, f"training.spread_episodes={str(spread).lower()}", iterations=1)
+    begun = []
+    step = run.env.step
+    run.env.step = lambda action: begun.append(run.env.episode_steps.clone()) or step(action)
+    run.start()
+    num_envs, length = run.env.num_envs, run.env.max_steps
+    expected = [i * length // num_envs if spread else 0 for i in range(num_envs)]
+    assert begun[0].tolist() == expected
+
+
 def test_another_seed_is_another_run(straight, tmp_path):
     build(tmp_path, "seed=1", iterations=1).start()
     first, other = (metrics(folder)["algo/actor_loss"][0] for folder in (straight, tmp_path))
