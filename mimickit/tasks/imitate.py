@@ -158,7 +158,7 @@ class Imitate:
         self._termination_distance = termination_distance
         relative = "world_axes" if global_frame else "root"
         self._termination_frame = "world" if self._track_root else relative
-        self._contact_force = contact_force
+        self._contact_limits = terminations.contact_limits(library.may_touch_ground, contact_force)
         key_bodies = character.body_ids(character.key_bodies, "character.bodies.key_bodies")
         self._key_bodies = torch.tensor(key_bodies, device=device)
         self._error_weights = rewards.error_weights(
@@ -319,8 +319,10 @@ class Imitate:
     def failed(self, state: CharacterState) -> Tensor:
         causes = []
         if self.contact_termination:
-            allowed = self.library.may_touch_ground.index_select(0, self._clips)
-            touching = terminations.forbidden_contact(state, allowed, self._contact_force)
+            limits = self._contact_limits
+            if len(self.library) > 1:
+                limits = limits.index_select(0, self._clips)
+            touching = terminations.forbidden_contact(state, limits)
             if self.starts is not None:
                 touching &= ~(self.starts.fallen & (self._steps < self._fallen_grace))
             causes.append(touching)
