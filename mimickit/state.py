@@ -107,6 +107,19 @@ class CharacterState(TensorBatch):
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Where new episodes' states are found among states that were drawn ahead.
+
+    Attributes:
+        states: M states, used up one after the other; the same object as long as they last.
+        first: the first that the new episodes have; the others follow it, in the order of envs.
+    """
+
+    states: CharacterState
+    first: int
+
+
+@dataclass(frozen=True)
 class ObjectState(TensorBatch):
     """Where the free objects of N worlds are and what touches them.
 

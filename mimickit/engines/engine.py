@@ -6,7 +6,7 @@ Engines convert to the conventions of `mimickit.state` at their boundary and now
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, Tuple
+from typing import Any, Optional, Protocol, Tuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from mimickit.characters import Character, JointKind, Kinematics
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.objects import ObjectSpec
-from mimickit.state import CharacterState, ObjectState
+from mimickit.state import CharacterState, Drawn, ObjectState
 
 # none    commands have no effect
 # pos     targets [rad] of PD controllers: hinge angles and ball exp maps; the total torque within
@@ -66,11 +66,15 @@ class Engine(Protocol):
         """Advance all N by one control step and refresh `state` and `diverged`."""
         ...
 
-    def write(self, mask: Tensor, state: CharacterState) -> None:
+    def write(self, mask: Tensor, state: CharacterState, drawn: Optional[Drawn] = None) -> None:
         """Set root pose and velocity, joint rotations and dof velocities where mask [N] is true.
 
         Body poses of `state` are recomputed from these; contact forces are zero until a step, and
         commands until one is set. The objects of those worlds are at rest where they were declared.
+
+        Args:
+            drawn: where the same states are found among those drawn ahead, which an engine may
+                convert all at once.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from mimickit.engines.engine import check_control_mode, default_state, substeps
 from mimickit.engines.mujoco_coordinates import XYZW, Coordinates, rotate
 from mimickit.errors import ConfigError, EngineError
 from mimickit.objects import ObjectSpec, free_objects
-from mimickit.state import CharacterState, ObjectState
+from mimickit.state import CharacterState, Drawn, ObjectState
 
 # The parts of a world's state that its future depends on.
 _STATE_FIELDS = (
@@ -27,6 +27,18 @@ _OBJECT_WRITTEN = ("pos", "rot", "vel", "ang_vel")
 _WXYZ = [3, 0, 1, 2]  # where w, x, y, z lie in (x, y, z, w)
 _INVERSE = np.array([[-1.0], [-1.0], [-1.0], [1.0]])  # times a rotation [4, N]
 _ALL = slice(None)
+
+
+class _Worlds(NamedTuple):
+    """M characters, in MuJoCo's coordinates and as `state` will have them.
+
+    Attributes:
+        qpos: [M, nq]. qvel: [M, nv]. state: by the names of `CharacterState`, [M, ...] each.
+    """
+
+    qpos: np.ndarray
+    qvel: np.ndarray
+    state: dict[str, np.ndarray]
 
 
 class MujocoEngine:
@@ -109,6 +121,8 @@ class MujocoEngine:
         self._forces = self._batch.bind("sensordata").reshape(num_envs, -1, 3)
         self._coordinates = Coordinates(character)
         self._blank = self._batch.state[0].copy()  # a world that nothing has happened to
+        # What was last drawn ahead, and what was made of it.
+        self._drawn: Optional[tuple[CharacterState, _Worlds]] = None
         self._bind_objects()
         # In mode none MuJoCo has no actuators and a command has nowhere to go.
         self._ctrl = None if control_mode == "none" else self._fields["ctrl"]
@@ -128,7 +142,8 @@ class MujocoEngine:
             blown_up = self._warnings[:, self._bad].any(-1).nonzero()[0]
             self._batch.reset(blown_up, stage=self._no_stage)
             self._has_diverged[blown_up] = True
-        self._refresh(_ALL, self._fields["qpos"], self._fields["qvel"])
+        for name, values in self._read(self._fields["qpos"], self._fields["qvel"]).items():
+            self._arrays[name][:] = values
         bodies = self.character.num_bodies
         self._arrays["contact_force"][:] = self._forces[:, :bodies]
         if self._has_objects:
@@ -136,31 +151,21 @@ class MujocoEngine:
             touches = self._object_arrays["contact_force"]
             touches[:] = self._forces[:, bodies:].reshape(touches.shape)
 
-    def write(self, mask: Tensor, state: CharacterState) -> None:
+    def write(self, mask: Tensor, state: CharacterState, drawn: Optional[Drawn] = None) -> None:
         rows = mask.numpy().nonzero()[0]
         if len(rows) == 0:
             return
-        root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel = (
-            getattr(state, name).numpy()[rows] for name in _WRITTEN
-        )
-        layout = self._coordinates
-        pos = np.empty((len(rows), self.model.nq))
-        pos[:, :3] = root_pos
-        pos[:, 3:7] = root_rot[:, _WXYZ]
-        pos[:, layout.ball_qpos] = joint_rot[:, layout.ball_joints]
-        hinges = joint_rot[:, layout.hinge_joints]
-        sine, cosine = (hinges[..., :3] * layout.hinge_axes).sum(-1), hinges[..., 3]
-        pos[:, layout.hinge_qpos] = 2.0 * np.arctan2(
-            np.where(cosine < 0, -sine, sine), np.abs(cosine)
-        )
-        pos[:, self._nq :] = self.model.qpos0[self._nq :]  # where the objects were declared
-        vel = np.zeros((len(rows), self.model.nv))
-        vel[:, :3] = root_vel
-        vel[:, 3:6] = rotate(root_rot.T * _INVERSE, root_ang_vel.T).T
-        vel[:, 6 : self._nv] = dof_vel
+        if drawn is None:
+            worlds, picked = self._convert(state, rows), _ALL
+        else:  # few envs end in any one step, and to convert few costs as much as all
+            if self._drawn is None or self._drawn[0] is not drawn.states:
+                self._drawn = (drawn.states, self._convert(drawn.states, _ALL))
+            worlds, picked = self._drawn[1], slice(drawn.first, drawn.first + len(rows))
         self._batch.state[rows] = self._blank
-        self._fields["qpos"][rows], self._fields["qvel"][rows] = pos, vel
-        self._refresh(rows, pos, vel)
+        self._fields["qpos"][rows] = worlds.qpos[picked]
+        self._fields["qvel"][rows] = worlds.qvel[picked]
+        for name, values in worlds.state.items():
+            self._arrays[name][rows] = values[picked]
         self._arrays["contact_force"][rows] = 0.0
         self._has_diverged[rows] = False
         if self._has_objects:
@@ -217,22 +222,45 @@ class MujocoEngine:
         arrays["vel"][some] = qvel[..., :3]
         arrays["ang_vel"][some] = _turned(rot, qvel[..., 3:].astype(np.float32))
 
-    def _refresh(self, rows: Union[slice, np.ndarray], qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Set rows of `state` to the poses and velocities of worlds, in its conventions."""
-        arrays, columns = self._arrays, np.ascontiguousarray(qpos.T, dtype=np.float32)
+    def _convert(self, state: CharacterState, rows: Union[slice, np.ndarray]) -> _Worlds:
+        """Rows of a state as worlds."""
+        root_pos, root_rot, root_vel, root_ang_vel, joint_rot, dof_vel = (
+            getattr(state, name).numpy()[rows] for name in _WRITTEN
+        )
+        layout = self._coordinates
+        pos = np.empty((len(root_pos), self.model.nq))
+        pos[:, :3] = root_pos
+        pos[:, 3:7] = root_rot[:, _WXYZ]
+        pos[:, layout.ball_qpos] = joint_rot[:, layout.ball_joints]
+        hinges = joint_rot[:, layout.hinge_joints]
+        sine, cosine = (hinges[..., :3] * layout.hinge_axes).sum(-1), hinges[..., 3]
+        pos[:, layout.hinge_qpos] = 2.0 * np.arctan2(
+            np.where(cosine < 0, -sine, sine), np.abs(cosine)
+        )
+        pos[:, self._nq :] = self.model.qpos0[self._nq :]  # where the objects were declared
+        vel = np.zeros((len(root_pos), self.model.nv))
+        vel[:, :3] = root_vel
+        vel[:, 3:6] = rotate(root_rot.T * _INVERSE, root_ang_vel.T).T
+        vel[:, 6 : self._nv] = dof_vel
+        return _Worlds(pos, vel, self._read(pos, vel))
+
+    def _read(self, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
+        """Poses and velocities of worlds in the conventions of `state`, by its names."""
+        columns = np.ascontiguousarray(qpos.T, dtype=np.float32)
         root_pos, root_rot = columns[:3], columns[3:7][XYZW]
         joint_rot = self._coordinates.joint_rot(columns)
         body_pos, body_rot = self._coordinates.bodies(root_pos, root_rot, joint_rot)
-        arrays["root_pos"][rows] = root_pos.T
-        arrays["root_rot"][rows] = root_rot.T
-        arrays["root_vel"][rows] = qvel[:, :3]
-        arrays["root_ang_vel"][rows] = rotate(
-            root_rot, np.ascontiguousarray(qvel[:, 3:6].T, dtype=np.float32)
-        ).T
-        arrays["joint_rot"][rows] = joint_rot.transpose(2, 1, 0)
-        arrays["dof_vel"][rows] = qvel[:, 6 : self._nv]
-        arrays["body_pos"][rows] = body_pos.transpose(2, 1, 0)
-        arrays["body_rot"][rows] = body_rot.transpose(2, 1, 0)
+        spin = rotate(root_rot, np.ascontiguousarray(qvel[:, 3:6].T, dtype=np.float32))
+        return {
+            "root_pos": root_pos.T,
+            "root_rot": root_rot.T,
+            "root_vel": qvel[:, :3],
+            "root_ang_vel": spin.T,
+            "joint_rot": joint_rot.transpose(2, 1, 0),
+            "dof_vel": qvel[:, 6 : self._nv],
+            "body_pos": body_pos.transpose(2, 1, 0),
+            "body_rot": body_rot.transpose(2, 1, 0),
+        }
 
 
 def _turned(rot: np.ndarray, vectors: np.ndarray) -> np.ndarray:

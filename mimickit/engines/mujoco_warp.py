@@ -12,7 +12,7 @@ from mimickit.characters import Character, Kinematics
 from mimickit.engines.engine import check_control_mode, default_state, limits_effort, substeps
 from mimickit.errors import ConfigError, EngineError
 from mimickit.objects import ObjectSpec
-from mimickit.state import CharacterState, ObjectState
+from mimickit.state import CharacterState, Drawn, ObjectState
 
 # What a write sets; all else of a state follows.
 WRITTEN = ("root_pos", "root_rot", "root_vel", "root_ang_vel", "joint_rot", "dof_vel")
@@ -139,7 +139,7 @@ class MujocoWarpEngine:
     def step(self) -> None:
         self._step()
 
-    def write(self, mask: Tensor, state: CharacterState) -> None:
+    def write(self, mask: Tensor, state: CharacterState, drawn: Optional[Drawn] = None) -> None:
         self.worlds.mask.copy_(mask)
         for name in WRITTEN:
             getattr(self.worlds.source, name).copy_(getattr(state, name))

@@ -124,7 +124,8 @@ class Env:
     @torch.inference_mode()  # spares autograd's share of each small operation
     def reset(self, mask: Tensor) -> None:
         """Start a new episode where mask [N] is true."""
-        self.engine.write(mask, self._draw(mask))
+        start = self._draw(mask)
+        self.engine.write(mask, start, self.task.drawn)
         self._place(mask)
         self._remember(mask)
 

@@ -11,7 +11,7 @@ from mimickit.motions.library import MotionLibrary
 from mimickit.objects import Placement
 from mimickit.pooling import Pool
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState, Marker
+from mimickit.state import CharacterState, Drawn, Marker
 
 # What a task may provide, and how: for messages to those who need it.
 ABILITIES = {
@@ -80,6 +80,11 @@ class Task(Protocol):
     @property
     def placement(self) -> Optional[Placement]:
         """Objects to move, if the task ever moves any: at resets, and before each step."""
+        ...
+
+    @property
+    def drawn(self) -> Optional[Drawn]:
+        """Where the last reset's states are found among those drawn ahead, if all of them are."""
         ...
 
     def reset(self, mask: Tensor) -> CharacterState:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,17 +11,26 @@ from mimickit.geometry.quaternion import quat_rotate_inverse
 from mimickit.state import CharacterState, Done
 
 
-def forbidden_contact(state: CharacterState, allowed: Tensor, force: float) -> Tensor:
+def contact_limits(allowed: Tensor, force: float) -> Tensor:
+    """The force [N] of the ground on each body above which it ends an episode, [..., B, 1].
+
+    Args:
+        allowed: [..., B] bool, bodies that may.
+        force: of the others.
+    """
+    return torch.where(allowed, math.inf, force).unsqueeze(-1)
+
+
+def forbidden_contact(state: CharacterState, limits: Tensor) -> Tensor:
     """Whether a body that may not touch the ground does, [N] bool.
 
     Args:
-        allowed: [N, B] bool, bodies that may.
-        force: any component of the ground's force above this [N] is a touch.
+        limits: [N or 1, B, 1], see `contact_limits`; any component of the ground's force above
+            its body's is a touch.
 
     Source: MimicKit f8d0d70, threshold 0.1 N.
     """
-    touching = state.contact_force.abs() > force
-    return (touching > allowed.unsqueeze(-1)).flatten(1).any(-1)  # of booleans: and not
+    return (state.contact_force.abs() > limits).flatten(1).any(-1)
 
 
 def far_from_reference(
@@ -52,6 +63,5 @@ def done_flags(time_up: Tensor, succeeded: Tensor, failed: Tensor) -> Tensor:
 
     Source: MimicKit f8d0d70 (mimickit/envs/deepmimic_env.py).
     """
-    done = torch.where(time_up, int(Done.TIME), int(Done.NULL))
-    done = torch.where(succeeded, int(Done.SUCC), done)
-    return torch.where(failed, int(Done.FAIL), done)
+    done = time_up * int(Done.TIME)
+    return done.masked_fill_(succeeded, int(Done.SUCC)).masked_fill_(failed, int(Done.FAIL))

@@ -20,16 +20,16 @@ _PRODUCTS = ("xx", "yy", "zz", "xy", "xz", "yz", "wx", "wy", "wz")  # all that t
 _FIRST, _SECOND = torch.tensor([["xyzw".index(c) for c in p] for p in _PRODUCTS]).T.contiguous()
 
 
-def _sums_of_products() -> Tensor:
+def _sums_of_products(dtype: torch.dtype) -> Tensor:
     """What each of `_PRODUCTS` counts in each of `_COMPONENTS`, [9, 6]."""
-    sums = torch.zeros(len(_PRODUCTS), len(_COMPONENTS))
+    sums = torch.zeros(len(_PRODUCTS), len(_COMPONENTS), dtype=dtype)
     for component, terms in enumerate(_COMPONENTS):
         for first, second, sign in terms.split():
             sums[_PRODUCTS.index(first + second), component] = float(sign + "2")
     return sums
 
 
-_SUMS = _sums_of_products()
+_SUMS = {dtype: _sums_of_products(dtype) for dtype in (torch.float32, torch.float64)}
 
 
 def quat_multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def quat_to_tan_norm(q: Tensor) -> Tensor:
     """
     if q.device.type == "cpu":  # where the number of operations counts; a GPU's are fused
         products = q.index_select(-1, _FIRST) * q.index_select(-1, _SECOND)
-        return products @ _SUMS.to(q.dtype) + _CONSTANT
+        return products @ _SUMS[q.dtype] + _CONSTANT
     x, y, z, w = q.unbind(-1)
     x2, y2, z2 = x + x, y + y, z + z
     xx, yy, zz = x * x2, y * y2, z * z2

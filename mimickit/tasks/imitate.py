@@ -25,7 +25,7 @@ from mimickit.motions.sampler import make_sampler, read_sampling
 from mimickit.objects import Placement, SceneObjects
 from mimickit.pooling import Pool
 from mimickit.specs import GroupSpec
-from mimickit.state import CharacterState, Marker
+from mimickit.state import CharacterState, Drawn, Marker
 from mimickit.tasks.checks import check_number, check_terms
 from mimickit.tasks.goals.goal import Goal
 from mimickit.tasks.starts import Starts
@@ -158,7 +158,7 @@ class Imitate:
         self._termination_distance = termination_distance
         relative = "world_axes" if global_frame else "root"
         self._termination_frame = "world" if self._track_root else relative
-        self._contact_force = contact_force
+        self._contact_limits = terminations.contact_limits(library.may_touch_ground, contact_force)
         key_bodies = character.body_ids(character.key_bodies, "character.bodies.key_bodies")
         self._key_bodies = torch.tensor(key_bodies, device=device)
         self._error_weights = rewards.error_weights(
@@ -215,8 +215,10 @@ class Imitate:
         rows, self._encodings = self._buffer[..., :width], self._buffer[..., width:]
         self._frames = [library.unpack(frame) for frame in rows]
         self._new_rows, self._new_frames = rows[self._span :], library.unpack(rows[self._span :])
-        self._prepared = (self._clips, self._start, self._buffer)  # episodes to come, on a CPU
+        # Episodes to come, on a CPU: clips, start times, first rows of their buffers and states.
+        self._prepared = (self._clips, self._start, self._buffer, self.reference)
         self._used = num_envs  # how many of these have begun
+        self._drawn: Optional[Drawn] = None
 
     @property
     def reference(self) -> CharacterState:
@@ -246,6 +248,10 @@ class Imitate:
     @property
     def placement(self) -> Optional[Placement]:
         return None if self.goal is None else self.goal.placement
+
+    @property
+    def drawn(self) -> Optional[Drawn]:
+        return self._drawn if self.starts is None else None
 
     def reset(self, mask: Tensor) -> CharacterState:
         if mask.device.type == "cpu":
@@ -319,8 +325,10 @@ class Imitate:
     def failed(self, state: CharacterState) -> Tensor:
         causes = []
         if self.contact_termination:
-            allowed = self.library.may_touch_ground.index_select(0, self._clips)
-            touching = terminations.forbidden_contact(state, allowed, self._contact_force)
+            limits = self._contact_limits
+            if len(self.library) > 1:
+                limits = limits.index_select(0, self._clips)
+            touching = terminations.forbidden_contact(state, limits)
             if self.starts is not None:
                 touching &= ~(self.starts.fallen & (self._steps < self._fallen_grace))
             causes.append(touching)
@@ -401,7 +409,8 @@ class Imitate:
             return
         if self._used + count > len(self._clips):
             self._prepared, self._used = self._prepare(*self.sampler.sample(len(self._clips))), 0
-        clips, start, rows = self._prepared
+        clips, start, rows, states = self._prepared
+        self._drawn = Drawn(states, self._used)
         picked = slice(self._used, self._used + count)
         self._used += count
         self._clips.index_copy_(0, envs, clips[picked])
@@ -410,9 +419,12 @@ class Imitate:
         ahead = self._buffer[self._now :]
         ahead.index_copy_(1, envs, rows[: len(ahead), picked])
 
-    def _prepare(self, clips: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Episodes with the first rows of their buffers."""
-        return clips, start, self._look_up(clips, start, torch.zeros_like(clips))
+    def _prepare(
+        self, clips: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, CharacterState]:
+        """Episodes with the first rows of their buffers and the states that these begin with."""
+        rows = self._look_up(clips, start, torch.zeros_like(clips))
+        return clips, start, rows, self.library.unpack(rows[0])
 
     def _look_up(self, clips: Tensor, start: Tensor, steps: Tensor) -> Tensor:
         """Rows of the buffer for E envs, from `steps` on: [span + chunk, E, ...]."""

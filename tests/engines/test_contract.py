@@ -19,7 +19,7 @@ from mimickit.geometry.quaternion import (
     quat_rotate_inverse,
     quat_to_exp_map,
 )
-from mimickit.state import CharacterState
+from mimickit.state import CharacterState, Drawn
 from tests.engines.states import same_bits
 
 GRAVITY = 9.81
@@ -236,6 +236,21 @@ def test_a_write_forgets_what_was_before(engine_factory, character, same):
         engine.write(everyone(engine), state)
         run(engine, commands)
     assert same(fresh.state, used.state)
+
+
+def test_states_drawn_ahead_are_written_as_any_others(engine_factory, character, same):
+    """Two of five at a time, then from the next five."""
+    first, later = random_state(character, 5, height=1.0), random_state(character, 5, 1, height=1.0)
+    plain, ahead = engine_factory(character, 4), engine_factory(character, 4)
+    for states, start in ((first, 0), (first, 2), (later, 1)):
+        state, mask = plain.state.clone(), torch.tensor([False, True, False, True])
+        for name, tensor in vars(state).items():
+            tensor[mask] = getattr(states, name)[start : start + 2].to(tensor.device)
+        plain.write(mask, state)
+        ahead.write(mask, state, Drawn(states, start))
+        assert same(plain.state, ahead.state)
+        for engine in (plain, ahead):
+            run(engine, random_commands(character, 4, 2))
 
 
 def test_writing_nobody_changes_nothing(engine_factory, humanoid):

@@ -7,7 +7,12 @@ import itertools
 import pytest
 import torch
 
-from mimickit.envs.terminations import done_flags, far_from_reference, forbidden_contact
+from mimickit.envs.terminations import (
+    contact_limits,
+    done_flags,
+    far_from_reference,
+    forbidden_contact,
+)
 from mimickit.geometry.quaternion import quat_from_axis_angle, quat_from_heading
 from mimickit.state import CharacterState, Done
 from tests.envs.parts import moved, random_state
@@ -33,14 +38,15 @@ def touching(body, force):
 )
 def test_a_body_that_may_not_touch_the_ground_ends_the_episode(body, force, ends):
     allowed = torch.tensor([[False, False, True, True]])
-    assert forbidden_contact(touching(body, force), allowed, 0.1).tolist() == [ends]
+    limits = contact_limits(allowed, 0.1)
+    assert forbidden_contact(touching(body, force), limits).tolist() == [ends]
 
 
 def test_each_env_has_its_own_allowed_bodies():
     state = CharacterState.zeros(2, 4, 6)
     state.contact_force[:, 1, 2] = 10.0
     allowed = torch.tensor([[False] * 4, [True] * 4])
-    assert forbidden_contact(state, allowed, 0.1).tolist() == [True, False]
+    assert forbidden_contact(state, contact_limits(allowed, 0.1)).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("frame", ["world", "world_axes", "root"])

@@ -531,3 +531,18 @@ def test_it_provides_a_reference_that_may_be_visible(humanoid, changes, visible)
     task = make_task(humanoid, **changes)
     assert task.provides == {"reference"} | ({"visible_reference"} if visible else set())
     assert task.tracked  # without a goal, being away from the clip is always an error
+
+
+def test_starts_are_found_among_those_drawn_ahead(humanoid):
+    """Until they are used up, of which the last three of eight are not enough."""
+    task, seen = make_task(humanoid, num=8), []
+    for envs in ([0, 5], [1, 2, 3], [0, 1, 4, 7]):
+        mask = torch.zeros(8, dtype=torch.bool)
+        mask[envs] = True
+        state, drawn = task.reset(mask), task.drawn
+        picked = slice(drawn.first, drawn.first + len(envs))
+        assert same_bits(state[mask], drawn.states[picked])
+        seen.append((drawn.states, drawn.first))
+        task.advance(state)
+    assert [first for _, first in seen] == [0, 2, 0]
+    assert seen[0][0] is seen[1][0] is not seen[2][0]

@@ -55,7 +55,7 @@ class Statues:
     def step(self):
         pass
 
-    def write(self, mask, state):
+    def write(self, mask, state, drawn=None):
         for name, buffer in vars(self.state).items():
             value = getattr(state, name)
             chosen = mask.view(-1, *(1,) * (value.dim() - 1))
