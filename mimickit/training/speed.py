@@ -23,6 +23,7 @@ from mimickit.training.progress import Stopwatch
 from mimickit.training.trainer import Trainer
 
 ROUNDS = 7  # repetitions; medians are given
+FEW = 128  # environments up to which each takes so little that three times as many are needed
 STEPS = 8  # control steps of 1,024 environments per repetition; of fewer environments, more
 HORIZON = 4  # control steps of engine and physics under one command: short, so that few worlds fall
 Stages = dict  # stage -> (seconds per env and control step, speed relative to physics)
@@ -61,7 +62,7 @@ def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
         rollout(drawn)
     draws = itertools.cycle(policy.log_std.exp() * torch.randn(steps, num_envs, env.action_size))
     seconds: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if num_envs > FEW else 3 * ROUNDS):
         found = {"env + policy": rollout(drawn), "env": rollout(lambda _: next(draws))}
         command = env.actions.decode(next(draws), env.state, env.task.next_reference)
         engine.command(command)
