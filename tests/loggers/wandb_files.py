@@ -28,8 +28,10 @@ class Kept:
 
 def read_wandb(folder):
     """All offline runs of a run folder, as one."""
+    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
+    wandb.teardown()  # finish() may return before W&B's process has written; its end does not
     kept = Kept()
     for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
         for data in records(path.read_bytes()):
