@@ -98,7 +98,7 @@ class Discriminator(Part, ABC):
 
     def connect(self, sources: Sources) -> None:
         device, width = sources.device, sources.signals[self.signal].size
-        self._width, self._labels = width, self._count_labels(sources)
+        self._width, self._labels = width, self._connect_labels(sources)
         row = width + self._labels
         self.network = mlp(row, self._hidden, 1, self._activation, self._logit_init).to(device)
         self.normalizer = self._make_normalizer(width).to(device)
@@ -202,8 +202,8 @@ class Discriminator(Part, ABC):
         """Rows [..., D + L] of samples [..., D] and labels [..., L]; no copy where L is 0."""
         return torch.cat([samples, labels], dim=-1) if self._labels else samples
 
-    def _count_labels(self, sources: Sources) -> int:
-        """L."""
+    def _connect_labels(self, sources: Sources) -> int:
+        """Take what labels are made from; L."""
         return 0
 
     def _labels_of(self, rollout: Rollout) -> Tensor:
@@ -288,7 +288,7 @@ class StyleDiscriminator(Discriminator):
     def facts(self) -> dict[str, Any]:
         return {**super().facts, "labels": self._labels}
 
-    def _count_labels(self, sources: Sources) -> int:
+    def _connect_labels(self, sources: Sources) -> int:
         if not self._by_clip:
             return 0
         if LATENT not in sources.conditions:
