@@ -10,7 +10,7 @@ import os
 import shlex
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 import torch
 
@@ -26,6 +26,7 @@ from mimickit.assembly import (
 )
 from mimickit.characters import Character
 from mimickit.envs.held_env import HeldEnv
+from mimickit.envs.signals import Signal
 from mimickit.envs.task import lacking
 from mimickit.errors import (
     ConfigError,
@@ -116,7 +117,7 @@ class Train:
                 body,
                 own_envs,
                 seeds["task"],
-                signals={**self.method.signals, **(self.skills.signals if self.skills else {})},
+                signals={**self.method.signals, **self._skill_signals()},
                 conditions=self.method.conditions,
                 skills=self.skills,
             )
@@ -284,6 +285,12 @@ class Train:
                 f"{before} that it has: leave skills away"
             )
         return [self.folder, self._resume_from.parent.parent]
+
+    def _skill_signals(self) -> dict[str, Callable[..., Signal]]:
+        """What skills bring along and a part of the method judges by."""
+        brought = self.skills.signals if self.skills else {}
+        wanted = self.method.skill_signals
+        return {name: signal for name, signal in brought.items() if name in wanted}
 
     def _check_needs(self) -> None:
         task, method = self.env.task, self.method

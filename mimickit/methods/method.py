@@ -70,6 +70,11 @@ class Method:
         return self._merged("signal", {name: part.signals for name, part in self.parts.items()})
 
     @property
+    def skill_signals(self) -> frozenset[str]:
+        """What the parts judge by of what skills bring along, by name."""
+        return frozenset().union(*(part.skill_signals for part in self.parts.values()))
+
+    @property
     def conditions(self) -> dict[str, Callable[..., Condition]]:
         """What the parts add to what the policy acts on, by the name of the observation group.
 

@@ -56,6 +56,8 @@ class Part:
         needs: what the task must provide, e.g. "reference".
         signals: what the environment must observe for it: by name, what makes the signal of a
             character, a task and the control step [s]. Parts may share a signal.
+        skill_signals: names of what it judges by among the signals that skills bring along, if the
+            method has skills; see `mimickit.skills.Skills.signals`.
         conditions: what it adds to what the policy acts on: by the name of the observation group,
             what makes the condition of `num_envs`, `device`, `control_dt` [s] and `generator`.
             Parts may share one.
@@ -65,6 +67,7 @@ class Part:
 
     needs: frozenset[str] = frozenset()
     signals: Mapping[str, Callable[..., Signal]] = {}
+    skill_signals: frozenset[str] = frozenset()
     conditions: Mapping[str, Callable[..., Condition]] = {}
     capturable: bool = True
 

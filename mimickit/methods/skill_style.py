@@ -1,6 +1,6 @@
 """The style of skills: a frozen low level's discriminator judges what a high level makes of it.
 
-Legend: T steps, N envs, D features of a window, L labels.
+Legend: T steps, N envs, L labels, or one where there are none, H width of the first layer.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mimickit.algos.rollout import Rollout
 from mimickit.characters import Character
@@ -60,21 +61,24 @@ class StyleSignal:
         self._window = Window(character, task, control_dt, frames=frames, global_frame=global_frame)
         device = task.clips.device
         self._network = network.to(device)
+        first = self._network[0]
+        assert isinstance(first, nn.Linear)
+        self._weight, of_labels = first.weight.split([self._window.size, labels], dim=1)
+        # A label only adds to the first layer's output, which all labels share: [L, H].
+        self._offsets = first.bias.unsqueeze(0)
+        if labels:
+            label = clip_label(torch.arange(labels, device=device), labels)
+            self._offsets = self._offsets + label @ of_labels.T
+        self._behind = nn.Sequential(*list(self._network)[1:])
         self._normalizer = normalizer.to(device)
         self._reward_scale, self._precision = reward_scale, precision
-        self._label = clip_label(torch.arange(labels, device=device), labels)  # [L, L]
 
     def observe(self, state: CharacterState) -> Tensor:
         # Not within matmul_precision, which would cut a compiled step in pieces.
         windows = self._normalizer(self._window.observe(state))
-        labels = len(self._label)
-        if labels:  # [N, L, D + L]
-            shown = windows.unsqueeze(1).expand(-1, labels, -1)
-            windows = torch.cat([shown, self._label.expand(len(windows), -1, -1)], dim=-1)
-        logit = run_network(self._network, windows, self._precision)
-        if labels:
-            logit = logit.amax(1)
-        return self._reward_scale * style_reward(logit)
+        first = functional.linear(windows, self._weight).unsqueeze(1) + self._offsets  # [N, L, H]
+        logits = run_network(self._behind, first, self._precision)  # [N, L, 1]
+        return self._reward_scale * style_reward(logits.amax(1))
 
     def reset(self, mask: Tensor, state: CharacterState) -> None:
         self._window.reset(mask, state)
@@ -91,6 +95,8 @@ class SkillStyle(Part):
 
     Source: ASE (Peng et al. 2022), the style reward of high-level tasks.
     """
+
+    skill_signals = frozenset({SKILL_STYLE})
 
     def connect(self, sources: Sources) -> None:
         if SKILL_STYLE not in sources.signals:

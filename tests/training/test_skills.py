@@ -201,6 +201,12 @@ def test_the_style_is_what_the_low_levels_discriminator_would_pay(tmp_path, moti
     torch.testing.assert_close(style.observe(state).squeeze(-1), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_style_that_nobody_asks_for_is_not_computed(tmp_path, low):
+    without = ("~method.parts.style", "~method.reward.style")
+    assert set(build_high(tmp_path / "a", low, iterations=1).env.signals) == {"skill_style"}
+    assert set(build_high(tmp_path / "b", low, *without, iterations=1).env.signals) == set()
+
+
 def test_skills_without_a_discriminator_do_without_its_reward(tmp_path, low):
     kept = read_skills(low)
     parts = {"skill": kept.config["method"]["parts"]["skill"]}
