@@ -22,7 +22,15 @@ from mimickit.errors import (
 from mimickit.motions.clip import Clip, load_clip, read_bytes
 from mimickit.motions.importers.mimickit import read_mimickit
 from mimickit.motions.returning import check_return, returning
-from mimickit.motions.variants import check_speed, check_symmetric, mirrored, other_side, retimed
+from mimickit.motions.variants import (
+    bent,
+    check_bend,
+    check_speed,
+    check_symmetric,
+    mirrored,
+    other_side,
+    retimed,
+)
 
 MOTIONS = Path(__file__).resolve().parents[2] / "motions"
 INDEX = "index.yaml"
@@ -30,7 +38,9 @@ INDEX_KEYS = (
     "file", "loop", "fps", "duration", "weight", "may_touch_ground", "source", "licence", "notes",
 )  # fmt: skip
 PLACES = ("name", "file", "folder")  # an entry has one of them
-ENTRY_KEYS = (*PLACES, "weight", "loop", "may_touch_ground", "return_s", "mirror", "speeds")
+ENTRY_KEYS = (
+    *PLACES, "weight", "loop", "may_touch_ground", "return_s", "mirror", "speeds", "bend", "as",
+)  # fmt: skip
 
 _CLIP_SUFFIXES = (".npz", ".pkl")
 _DATASET_SUFFIXES = (".yaml", ".yml")
@@ -47,7 +57,7 @@ class MotionSource:
         loop: whether it wraps around; None leaves that to the clip.
         may_touch_ground: see `MotionEntry`.
         return_s: how long its way back to its first pose takes [s]; None has no such way.
-        mirrored, speed: how the run wants it played; see `mimickit.motions.variants`.
+        mirrored, speed, bend: how the run wants it played; see `mimickit.motions.variants`.
     """
 
     name: Optional[str]
@@ -58,6 +68,7 @@ class MotionSource:
     return_s: Optional[float] = None
     mirrored: bool = False
     speed: float = 1.0
+    bend: float = 0.0
 
     @property
     def label(self) -> str:
@@ -66,21 +77,25 @@ class MotionSource:
 
     def variant(self, name: str) -> str:
         """The name of a clip, marked as the variant that is wanted."""
+        bend = f"_bent{self.bend:g}" if self.bend else ""
         mirror = "_mirrored" if self.mirrored else ""
-        return f"{name}{mirror}" + (f"_x{self.speed:g}" if self.speed != 1.0 else "")
+        speed = f"_x{self.speed:g}" if self.speed != 1.0 else ""
+        return f"{name}{bend}{mirror}{speed}"
 
     def varied(self, clip: Clip, character: Character) -> Clip:
-        """The clip as it is wanted: made to loop, mirrored, retimed, looping or not.
+        """The clip as it is wanted: made to loop, retimed, bent, mirrored, looping or not.
 
         Raises:
             CharacterError, ConfigError: see `mimickit.motions.variants` and `returning`.
         """
         if self.return_s is not None:
             clip = returning(clip, self.return_s)
-        if self.mirrored:
-            clip = mirrored(clip, character)
         if self.speed != 1.0:
             clip = retimed(clip, self.speed)
+        if self.bend:
+            clip = bent(clip, self.bend)
+        if self.mirrored:
+            clip = mirrored(clip, character)
         return clip if self.loop is None else replace(clip, loop=self.loop)
 
 
@@ -113,8 +128,8 @@ def resolve_motions(
         motion: a clip name of the character's index, or the name of a dataset beside it; a path to
             a clip (.npz, or MimicKit's .pkl), to a folder of clips, or to a dataset (.yaml); a
             mapping of `name`, `file` or `folder` with `weight`, `loop`, `may_touch_ground`,
-            `return_s`, `mirror`, `speeds`; or a list of any of these. Paths are relative to the
-            working directory, those in a dataset to its file.
+            `return_s`, `mirror`, `speeds`, `bend`, `as`; or a list of any of these. Paths are
+            relative to the working directory, those in a dataset to its file.
         folder: where the character's clips and index.yaml lie; None is motions/<character>.
 
     Raises:
@@ -288,6 +303,10 @@ class _Resolver:
             if "loop" in facts:
                 raise ConfigError(f"{where}: return_s makes a clip loop; leave `loop` away")
             facts["return_s"] = check_return(item["return_s"], f"{where}.return_s")
+        if item.get("bend") is not None:
+            facts["bend"] = check_bend(item["bend"], f"{where}.bend")
+        if item.get("as") is not None:
+            facts["name"] = _own_name(item["as"], len(sources), f"{where}.as")
         if "weight" in item:
             facts["weight"] = _weight(item["weight"], Path(value).stem, f"{where}.weight")
         if "may_touch_ground" in item:
@@ -431,6 +450,17 @@ def _mirror_image(source: MotionSource) -> MotionSource:
     if allowed is not None:
         allowed = tuple(other_side(name) for name in allowed)
     return replace(source, mirrored=True, may_touch_ground=allowed)
+
+
+def _own_name(name: Any, clips: int, where: str) -> str:
+    """What a clip is called in place of its name, so that it counts as another one."""
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"{where} must be a name, got {name!r}")
+    if clips != 1:
+        raise ConfigError(
+            f"{where}={name} names one clip, and here are {clips}: name each by itself"
+        )
+    return name
 
 
 def _weight(value: Any, name: str, where: str) -> float:

@@ -1,4 +1,4 @@
-"""More motion from a clip by rules that keep it a motion of its character: mirrored, and retimed.
+"""More motion from a clip by rules that keep it a motion of its character: mirrored, retimed, bent.
 
 Characters face +x, and their left is +y: the plane that halves them is y = 0. A mirror image turns
 the sign of what points along y, of positions, and of what turns in that plane, of rotations:
@@ -13,14 +13,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from mimickit.characters import Character, JointKind
 from mimickit.errors import CharacterError, ConfigError
+from mimickit.geometry.quaternion import quat_from_exp_map, quat_from_heading, quat_multiply
 from mimickit.motions.clip import Clip, content_hash
 
 TOOL_VERSION = "1"
 # Slower than half or faster than double is another motion: gravity would be off by a factor of 4.
 SLOWEST, FASTEST = 0.5, 2.0
+STEEPEST = math.radians(35.0)  # a steeper lean than friction of 0.7 holds
+GRAVITY = 9.81  # [m/s^2]
 PLACE_TOLERANCE = 0.03  # [m] SMPL's mean body is off by 2 cm; a sword is off by its length
 TURN_TOLERANCE = 0.05  # of a quaternion's or an axis's components, unitless
 
@@ -129,6 +133,55 @@ def check_speed(speed: Any, where: str) -> float:
     return float(speed)
 
 
+def bent(clip: Clip, rate: float) -> Clip:
+    """The clip on a bend: its path turns by `rate` [rad/s], to the left if positive.
+
+    The body turns with the path and, as who runs a bend must, leans into it by atan(v rate / g)
+    about the ground below its root, where v is the speed from the clip's first place to its last.
+    Poses are the same, so feet that stand turn with the body.
+
+    Raises:
+        ConfigError: it would lean by more than `STEEPEST`.
+    """
+    way = clip.root_pos[-1, :2] - clip.root_pos[0, :2]
+    length = float(np.linalg.norm(way))
+    lean = math.atan(length / clip.duration * rate / GRAVITY)
+    if abs(lean) > STEEPEST:
+        raise ConfigError(
+            f"clip '{clip.name}' would lean by {math.degrees(abs(lean)):.0f} degrees into a bend "
+            f"of {rate:g} rad/s, more than {math.degrees(STEEPEST):.0f}: set a smaller bend"
+        )
+    ahead = way / length if length > 0.0 else np.array([1.0, 0.0])
+    place, turn = _curved(clip, rate)
+    height = clip.root_pos[:, 2:]
+    left = _turned(np.array([-ahead[1], ahead[0]]), turn)
+    root_pos = np.concatenate(
+        [place + height * math.sin(lean) * left, height * math.cos(lean)], axis=-1
+    )
+    # To lean to the left is to turn about the way ahead by a negative angle.
+    roll = quat_from_exp_map(torch.tensor([-lean * ahead[0], -lean * ahead[1], 0.0]).double())
+    yaw = quat_from_heading(torch.from_numpy(turn))
+    root_rot = quat_multiply(yaw, quat_multiply(roll, torch.as_tensor(clip.root_rot).double()))
+    return replace(
+        clip,
+        root_pos=root_pos,
+        root_rot=root_rot.numpy(),
+        provenance=variant_provenance(clip, f"on a bend of {rate:g} rad/s"),
+    )
+
+
+def check_bend(rate: Any, where: str) -> float:
+    """A rate [rad/s] that a clip's path may turn by.
+
+    Raises:
+        ConfigError: naming the key `where` it stands.
+    """
+    number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+    if not number or not math.isfinite(rate):
+        raise ConfigError(f"{where} must be a number of rad/s, to the left if positive, got {rate}")
+    return float(rate)
+
+
 def variant_provenance(clip: Clip, done: str) -> dict[str, str]:
     """What a clip made from another says of itself: the origin stays, the hash is the other's."""
     notes = [clip.provenance.get("notes", ""), done]
@@ -139,6 +192,22 @@ def variant_provenance(clip: Clip, done: str) -> dict[str, str]:
         "source_hash": content_hash(clip),
         "notes": "; ".join(note for note in notes if note),
     }
+
+
+def _curved(clip: Clip, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """The path's places [T, 2] m and how far it has turned [T] rad, from the clip's first place."""
+    turn = rate * np.arange(len(clip.root_pos)) / clip.fps
+    steps = np.diff(clip.root_pos[:, :2], axis=0)
+    steps = _turned(steps, 0.5 * (turn[1:] + turn[:-1]))
+    start = clip.root_pos[:1, :2]
+    return np.concatenate([start, start + steps.cumsum(axis=0)]), turn
+
+
+def _turned(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Vectors [T, 2] or [2] turned by angles [T] to the left, [T, 2]."""
+    x, y = vectors[..., 0], vectors[..., 1]
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=-1)
 
 
 def _asymmetric(character: Character, reason: str) -> CharacterError:

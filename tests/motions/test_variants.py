@@ -10,12 +10,13 @@ import torch
 
 from mimickit.characters import Kinematics
 from mimickit.errors import CharacterError, ConfigError, MotionError, UnknownMotion
+from mimickit.geometry.quaternion import heading, quat_rotate
 from mimickit.motions import load_clip
 from mimickit.motions.catalog import MOTIONS, dataset_names, list_motions, resolve_motions
 from mimickit.motions.clip import content_hash
 from mimickit.motions.library import MotionLibrary
 from mimickit.motions.lint import THRESHOLDS, lint
-from mimickit.motions.variants import check_symmetric, mirrored, other_side, retimed
+from mimickit.motions.variants import bent, check_symmetric, mirrored, other_side, retimed
 from tests.conftest import character_facts
 
 ACROSS = torch.tensor([1.0, -1.0, 1.0])
@@ -145,6 +146,72 @@ def test_a_speed_that_makes_another_motion_is_refused(kick, speed):
         retimed(kick, speed)
 
 
+def test_a_straight_way_bends_into_a_circle_and_the_body_leans_into_it(humanoid, kick):
+    # 2 m/s and 1 rad/s, so a circle of 2 m, of which two seconds are 2 rad; lean: atan(2 / 9.81).
+    time = np.arange(61) / 30.0
+    still = np.tile([0.0, 0, 0, 1], (61, 1))
+    straight = replace(
+        kick, fps=30.0, root_rot=still, joint_rot=np.repeat(kick.joint_rot[:1], 61, axis=0),
+        root_pos=np.stack([2.0 * time, 0.0 * time, 0.0 * time + 0.9], axis=-1),
+    )  # fmt: skip
+    curve = bent(straight, 1.0)
+    lean = np.arctan(2.0 / 9.81)
+    left = np.array([-np.sin(2.0), np.cos(2.0)])
+    place = 2.0 * np.array([np.sin(2.0), 1.0 - np.cos(2.0)]) + 0.9 * np.sin(lean) * left
+    np.testing.assert_allclose(curve.root_pos[-1], [*place, 0.9 * np.cos(lean)], atol=1e-3)
+    turned = torch.from_numpy(np.ascontiguousarray(curve.root_rot)).double()
+    torch.testing.assert_close(heading(turned), torch.from_numpy(time), atol=1e-5, rtol=0)
+    up = quat_rotate(turned[-1], torch.tensor([0.0, 0.0, 1.0]).double())
+    np.testing.assert_allclose(up, [*(np.sin(lean) * left), np.cos(lean)], atol=1e-5)
+    np.testing.assert_array_equal(curve.joint_rot, straight.joint_rot)
+    assert curve.provenance["notes"].endswith("on a bend of 1 rad/s")
+    # To the right it is the mirror image of a way that mirrors itself.
+    other = bent(straight, -1.0)
+    np.testing.assert_allclose(other.root_pos, curve.root_pos * ACROSS.numpy(), atol=1e-5)
+
+
+def test_who_runs_a_bend_comes_back_to_where_he_began(humanoid):
+    library = MotionLibrary(humanoid, resolve_motions([{"name": "run", "bend": 1.25}], humanoid))
+    clip = torch.zeros(1, dtype=torch.long)
+    begin, half, end = (
+        library.lookup(clip, torch.tensor([time])).root_pos[0, :2]
+        for time in (0.0, np.pi / 1.25, 2.0 * np.pi / 1.25)
+    )
+    # Feet go round a circle of 3.56 / 1.25 m; the root leans inwards, by 0.41 of its height.
+    assert (half - begin).norm().item() == pytest.approx(2.0 * (3.56 / 1.25 - 0.37), rel=0.05)
+    assert (end - begin).norm().item() < 0.3
+
+
+def test_a_bend_and_its_mirror_image_are_of_one_clip_but_a_name_makes_another(humanoid):
+    motion = [
+        {"name": "run", "bend": 0.5, "mirror": True},
+        {"name": "run", "bend": -0.5},
+        {"name": "run", "as": "run_left", "bend": 0.5, "speeds": [0.9, 1]},
+        "run",
+    ]
+    entries = resolve_motions(motion, humanoid)
+    assert [entry.name for entry in entries] == [
+        "run_bent0.5", "run_bent0.5_mirrored", "run_bent-0.5",
+        "run_left_bent0.5_x0.9", "run_left_bent0.5", "run",
+    ]  # fmt: skip
+    library = MotionLibrary(humanoid, entries)
+    assert library.originals == ["run", "run_left"]
+    assert library.original_of.tolist() == [0, 0, 0, 1, 1, 0]
+    turns = library._loop_turn.tolist()
+    assert turns[0] == pytest.approx(0.5 * 0.8, abs=1e-3)
+    assert turns[1] == pytest.approx(-turns[0], abs=1e-4)
+    assert turns[2] == pytest.approx(-turns[0], abs=1e-4)
+    # A bend is a rate of the motion as it is played.
+    assert turns[3] == pytest.approx(0.5 * 0.8 / 0.9, abs=1e-3)
+
+
+def test_a_bend_too_steep_to_stand_is_refused(humanoid):
+    with pytest.raises(
+        ConfigError, match=r"'run' would lean by 47 degrees .* 3 rad/s, more than 35"
+    ):
+        resolve_motions([{"name": "run", "bend": 3}], humanoid)
+
+
 def test_variants_say_where_they_are_from(humanoid, kick):
     slow = retimed(kick, 0.8)
     image = mirrored(slow, humanoid)
@@ -187,11 +254,20 @@ def test_a_mirrored_clip_may_touch_the_ground_on_the_other_side(humanoid):
         ({"speeds": []}, r"motion\[0\]\.speeds must be a list of numbers, got \[\]"),
         ({"speeds": [1, 3]}, r"motion\[0\]\.speeds\[1\] must be a number from 0.5 to 2.0, got 3"),
         ({"speeds": [1, 1.0]}, r"motion\[0\]\.speeds names a speed twice"),
+        ({"bend": "left"}, r"motion\[0\]\.bend must be a number of rad/s.* got left"),
+        ({"bend": float("nan")}, r"motion\[0\]\.bend must be a number of rad/s"),
+        ({"as": 3}, r"motion\[0\]\.as must be a name, got 3"),
     ],
 )
 def test_variants_that_cannot_be_are_refused(humanoid, item, message):
     with pytest.raises(ConfigError, match=message):
         list_motions([{"name": "walk", **item}], humanoid)
+
+
+def test_one_name_is_for_one_clip(humanoid):
+    folder = {"folder": str(MOTIONS / "humanoid"), "as": "all"}
+    with pytest.raises(ConfigError, match=r"motion\[0\]\.as=all names one clip, and here are 20"):
+        list_motions([folder], humanoid)
 
 
 def test_the_linter_looks_at_the_variant(humanoid):
@@ -214,6 +290,7 @@ DATASETS = [
 def test_the_datasets_that_ship():
     assert DATASETS == [
         ("humanoid", "actions"),
+        ("humanoid", "agility"),
         ("humanoid", "locomotion"),
         ("humanoid", "recovery"),
         ("humanoid", "tumbling"),
@@ -238,7 +315,7 @@ def test_every_kind_of_motion_weighs_1_and_more_where_it_takes_practice(name, al
         kind = kind[:-1] if kind.startswith("turn_") else kind
         weights[kind] = weights.get(kind, 0.0) + source.weight
     ones = ("walk", "walk_forward", "run", "turn_left", "turn_right", "punch", "kick", "jump")
-    more = {"spin": 2.0, "dance_a": 2.0, "dance_b": 2.0, "spinkick": 3.0}
+    more = {"spin": 2.0, "dance_a": 3.0, "dance_b": 2.0, "spinkick": 3.0}
     assert weights == pytest.approx({**dict.fromkeys(ones, 1.0), **more})
 
 
