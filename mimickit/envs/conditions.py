@@ -62,7 +62,10 @@ class Latents:
         size: Z.
         period_s: least and greatest time that a latent stays [s], in any case one control step.
         by_clip: see `latents_of_clips`; for episodes that begin in a clip of `task`, which says
-            where each of them begins. The latents that follow are any.
+            where each of them begins. The latents that follow are any, but for `return_share`.
+        return_share: of the latents that follow, in [0, 1], those of the clip that the task drew
+            for the episode, with `by_clip` only. So the way into a clip is learned from where it
+            was just left, and from there farther and farther off.
         scale: what policies multiply them with; sqrt(Z) gives them as much say as other inputs.
 
     Attributes:
@@ -88,6 +91,7 @@ class Latents:
         period_s: Sequence[float],
         scale: float = 1.0,
         by_clip: bool = False,
+        return_share: float = 0.0,
     ) -> None:
         if not isinstance(size, int) or size < 2:
             raise ConfigError(
@@ -100,24 +104,45 @@ class Latents:
             )
         if not 0.0 < scale < math.inf:
             raise ConfigError(f"method.parts.<skill>.latent_scale must be > 0, got {scale}")
+        if not 0.0 <= return_share <= 1.0:
+            raise ConfigError(
+                f"method.parts.<skill>.return_share must be from 0 to 1, got {return_share}"
+            )
+        if return_share and not by_clip:
+            raise ConfigError(
+                f"method.parts.<skill>.return_share={return_share} returns to the clips' own "
+                "latents, and with by_clip=false clips have none: set it to 0"
+            )
         self.spec = GroupSpec(size, (("latent", size),), scale)
         self.latent = torch.zeros(num_envs, size, device=device)
         self.switched = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._clock = Clock(num_envs, control_dt, device, period_s)
         self._generator = generator
         self._task = task if by_clip else None
+        self._return_share = 0.0 if self._task is None else return_share
         self._held = False
 
     def observe(self) -> Tensor:
         return self.latent.clone()
 
     def advance(self) -> None:
-        if not self._held:
-            self._draw(self._clock.advance())
+        if self._held:
+            return
+        share, returns = self._return_share, None
+        if share:
+            device = self.latent.device
+            draws = torch.rand(len(self.latent), generator=self._generator, device=device)
+            returns = draws < share
+        self._draw(self._clock.advance(), returns)
 
     def reset(self, mask: Tensor) -> None:
-        if not self._held:
-            self._draw(mask, self._task)
+        if self._held:
+            return
+        begins = None
+        if self._task is not None:
+            elsewhere = self._task.elsewhere
+            begins = torch.ones_like(mask) if elsewhere is None else ~elsewhere
+        self._draw(mask, begins)
 
     def hold(self, latents: Optional[Tensor]) -> None:
         """Keep latents [N, Z] of any length until other ones are held; None draws again.
@@ -139,21 +164,21 @@ class Latents:
         for name, buffer in self._clock.buffers.items():
             buffer.copy_(state[name])
 
-    def _draw(self, mask: Tensor, begins: Optional[Task] = None) -> None:
+    def _draw(self, mask: Tensor, by_clip: Optional[Tensor]) -> None:
         """New latents and times for the masked envs [N]; the same draws whoever they are.
 
         Args:
-            begins: the task, for episodes that begin in its clips.
+            by_clip: who of them gets a latent of its episode's clip, [N] bool; None for nobody.
         """
         count, size = self.latent.shape
         latents = random_latents(count, size, self._generator)
-        if begins is not None:
-            library = begins.library
+        if by_clip is not None:
+            assert self._task is not None
+            library = self._task.library
             own = latents_of_clips(
-                latents, library.original_of[begins.clips], len(library.originals)
+                latents, library.original_of[self._task.clips], len(library.originals)
             )
-            elsewhere = begins.elsewhere
-            latents = own if elsewhere is None else latents.where(elsewhere.unsqueeze(-1), own)
+            latents = own.where(by_clip.unsqueeze(-1), latents)
         times = torch.rand(count, generator=self._generator, device=self.latent.device)
         self.latent.copy_(torch.where(mask.unsqueeze(-1), latents, self.latent))
         self._clock.wind(mask, times)

@@ -37,7 +37,8 @@ class SkillEncoder(Part):
     a von Mises-Fisher distribution, but for constants. The reward is max(e . z, 0).
 
     Args:
-        latent_size, latent_scale, period_s, by_clip: see `mimickit.envs.conditions.Latents`.
+        latent_size, latent_scale, period_s, by_clip, return_share: see
+            `mimickit.envs.conditions.Latents`.
         frames, global_frame: of the window, see `mimickit.envs.signals.Window`; as the style's.
         hidden, activation: of the network. output_scale: bound of its initial last-layer weights.
         penalty: weight of the squared gradient of e . z by the (normalised) window; 0 for none.
@@ -60,6 +61,7 @@ class SkillEncoder(Part):
         latent_scale: float,
         period_s: Sequence[float],
         by_clip: bool,
+        return_share: float = 0.0,
         frames: int,
         global_frame: bool,
         hidden: Sequence[int],
@@ -81,8 +83,9 @@ class SkillEncoder(Part):
         check_precision(f"{_KEY}.precision", precision)
         self.signals = {"window": partial(Window, frames=frames, global_frame=global_frame)}
         latents = partial(
-            Latents, size=latent_size, scale=latent_scale, period_s=period_s, by_clip=by_clip
-        )
+            Latents, size=latent_size, scale=latent_scale, period_s=period_s, by_clip=by_clip,
+            return_share=return_share,
+        )  # fmt: skip
         self.conditions = {LATENT: latents}
         self._hidden, self._activation, self._output_scale = hidden, activation, output_scale
         self._penalty = penalty

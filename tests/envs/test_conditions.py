@@ -169,10 +169,10 @@ def make_env(humanoid, name="latent", seed=0, motion="walk", num=2, **options):
     from mimickit.engines.mujoco import MujocoEngine
 
     engine = MujocoEngine(humanoid, num, control_mode="pos", threads=1)
-    by_clip = options.pop("by_clip", False)
+    chosen = {key: options.pop(key) for key in ("by_clip", "return_share") if key in options}
     task = make_task(humanoid, motion, num, seed, **options)
     condition = Latents(
-        num, CPU, DT, task.generator, task, size=Z, period_s=(2 * DT, 2 * DT), by_clip=by_clip
+        num, CPU, DT, task.generator, task, size=Z, period_s=(2 * DT, 2 * DT), **chosen
     )
     return Env(engine, task, AbsoluteActions(humanoid, "pos"), conditions={name: condition})
 
@@ -217,6 +217,33 @@ def test_episodes_begin_under_latents_of_the_clip_that_they_begin_in(humanoid):
         env.step(torch.zeros(64, env.action_size))
     assert not belongs()[~env.task.elsewhere].all()
     torch.testing.assert_close(latent.norm(dim=-1), torch.ones(64))
+
+
+@pytest.mark.engine("mujoco")
+@pytest.mark.parametrize(
+    ("share", "least", "most"), [(0.0, 0.2, 0.47), (0.5, 0.52, 0.82), (1, 1, 1)]
+)
+def test_a_share_of_the_latents_that_follow_is_the_clips_again(humanoid, share, least, most):
+    env = make_env(
+        humanoid, motion=["kick", "walk", "run"], num=256, by_clip=True, return_share=share,
+        pose_termination=False, end_with_clip=False, default_pose_share=0.3,
+    )  # fmt: skip
+    for _ in range(2):
+        env.step(torch.zeros(256, env.action_size))
+    # Also of those that began elsewhere, in the clip that was drawn for them. By chance it is one
+    # third; of 256, 0.5 + 0.5 / 3 has a deviation of 0.03.
+    belong = shares_of_latents(env.conditions["latent"].latent, 3) == env.task.clips
+    assert least <= belong.float().mean().item() <= most
+
+
+def test_without_a_task_there_is_no_clip_to_return_to():
+    condition = Latents(
+        N, CPU, DT, torch.Generator().manual_seed(0), size=Z, period_s=(0.0, 0.0), by_clip=True,
+        return_share=0.5,
+    )  # fmt: skip
+    before = condition.observe()
+    condition.advance()
+    assert not torch.equal(condition.observe(), before)
 
 
 @pytest.mark.engine("mujoco")

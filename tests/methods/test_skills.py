@@ -24,6 +24,7 @@ SETTINGS = {
     "latent_size": Z,
     "latent_scale": 1.0,
     "by_clip": False,
+    "return_share": 0.0,
     "period_s": [0.0, 5.0],
     "frames": 2,
     "global_frame": False,

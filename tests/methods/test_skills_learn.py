@@ -52,7 +52,8 @@ class Points:
             {"skill": 1.0},
             {
                 "skill": SkillEncoder(
-                    latent_size=Z, latent_scale=1.0, period_s=[0.0, 1.0], by_clip=False, frames=2,
+                    latent_size=Z, latent_scale=1.0, period_s=[0.0, 1.0], by_clip=False,
+                    return_share=0.0, frames=2,
                     global_frame=False, hidden=[64], activation="relu", output_scale=0.1,
                     penalty=0.0, epochs=1, minibatches=4, share=0.5,
                     optimizer=partial(torch.optim.Adam, lr=1e-3), max_grad_norm=None,

@@ -114,7 +114,7 @@ def env(request, humanoid):
     engine = Statues(humanoid, NUM_ENVS, objects.state)
     latents = Latents(
         NUM_ENVS, torch.device("cpu"), DT, task.generator, task,
-        size=8, period_s=[0.0, 1.0], by_clip=True,
+        size=8, period_s=[0.0, 1.0], by_clip=True, return_share=0.5,
     )  # fmt: skip
     return CudaEnv(engine, task, actions(humanoid, "pos"), signals, {"latent": latents})
 

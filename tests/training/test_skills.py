@@ -53,7 +53,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_high_level_pursues_every_goal(tmp_path, low, task):
     run = build_high(tmp_path, low, f"task={task}", iterations=1)
-    assert (run.env.action_size, run.env.control_steps) == (16, 5)
+    assert (run.env.action_size, run.env.control_steps) == (18, 5)
     assert run.env.dt == pytest.approx(5 / 30)
     assert set(run.env.groups) == {"policy"}  # the latent is its action
     run.start()
