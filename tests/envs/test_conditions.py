@@ -23,9 +23,9 @@ CPU = torch.device("cpu")
 EVERYWHERE = torch.ones(N, dtype=torch.bool)
 
 
-def latents(seed=0, period_s=(0.0, 5.0), num=N, dt=DT, size=Z):
+def latents(seed=0, period_s=(0.0, 5.0), num=N, dt=DT, size=Z, **options):
     generator = torch.Generator().manual_seed(seed)
-    return Latents(num, CPU, dt, generator, size=size, period_s=period_s)
+    return Latents(num, CPU, dt, generator, size=size, period_s=period_s, **options)
 
 
 def test_latents_are_uniform_on_the_unit_sphere():
@@ -128,6 +128,8 @@ def test_nothing_waits_for_the_device():
         ({"period_s": (-1.0, 1.0)}, "period_s"),
         ({"period_s": (1.0,)}, "period_s"),
         ({"period_s": (0.0, float("inf"))}, "period_s"),
+        ({"by_clip": True, "return_share": 1.5}, r"return_share must be from 0 to 1, got 1.5"),
+        ({"return_share": 0.5}, r"return_share=0.5 returns .* by_clip=false .*: set it to 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):
@@ -237,10 +239,7 @@ def test_a_share_of_the_latents_that_follow_is_the_clips_again(humanoid, share, 
 
 
 def test_without_a_task_there_is_no_clip_to_return_to():
-    condition = Latents(
-        N, CPU, DT, torch.Generator().manual_seed(0), size=Z, period_s=(0.0, 0.0), by_clip=True,
-        return_share=0.5,
-    )  # fmt: skip
+    condition = latents(period_s=(0.0, 0.0), by_clip=True, return_share=0.5)
     before = condition.observe()
     condition.advance()
     assert not torch.equal(condition.observe(), before)
