@@ -17,7 +17,13 @@ TEXT = (ROOT / "docs" / "skills-data.md").read_text(encoding="utf-8")
 
 def test_the_table_counts_clips_and_variants_as_they_are(humanoid):
     rows = re.findall(r"^\| `(\w+)` \| humanoid \| .+? \| (\d+) \|", TEXT, re.MULTILINE)
-    assert [name for name, _ in rows] == ["locomotion", "actions", "recovery", "tumbling"]
+    assert [name for name, _ in rows] == [
+        "locomotion",
+        "actions",
+        "agility",
+        "recovery",
+        "tumbling",
+    ]
     for name, count in rows:
         assert len(list_motions(name, humanoid)) == int(count)
 
