@@ -271,6 +271,7 @@ class Train:
 @pytest.mark.slow
 def test_what_is_edited_after_the_submission_does_not_reach_the_jobs(tmp_path):
     checkout = take_snapshot(tmp_path / "copy")
+    (checkout / ".gitignore").write_text("__pycache__/\n")
     for line in ("init -q", "add -A", "-c user.name=t -c user.email=t@t commit -q -m first"):
         subprocess.run(["git", *line.split()], cwd=checkout, check=True)
     (tmp_path / "editor.py").write_text(EDITOR.replace("CHECKOUT", f"Path({str(checkout)!r})"))

@@ -55,6 +55,14 @@ def wxyz(quaternions):
     return np.roll(quaternions, 1, axis=-1)
 
 
+# How Python pickles an enum's member: its class called with its value, or, from 3.11.0 to 3.11.3,
+# an attribute of its class.
+ENUM_PICKLES = {
+    "called": lambda member, protocol: (type(member), (member.value,)),
+    "looked up": lambda member, protocol: (getattr, (type(member), member.name)),
+}
+
+
 def write_pickle(path, content, protocol=4):
     path.write_bytes(pickle.dumps(content, protocol=protocol))
     return path

@@ -24,7 +24,7 @@ from mimickit.motions.catalog import MOTIONS
 from mimickit.motions.clip import load_clip
 from mimickit.motions.importers import FORMATS, ImportOptions, import_motion
 from mimickit.motions.importers.unpickling import unpickle
-from tests.motions.foreign import FRAMES, Call, walk, write_csv, write_pickle
+from tests.motions.foreign import ENUM_PICKLES, FRAMES, Call, walk, write_csv, write_pickle
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"
 
@@ -146,10 +146,12 @@ def test_a_pickle_that_repeats_itself_is_read_once_per_object(tmp_path):
     assert len(unpickle(path, pickle.dumps(bomb))) == 2
 
 
-def test_a_motion_files_state_enum_is_its_value(tmp_path, monkeypatch):
+@pytest.mark.parametrize("reduced", ENUM_PICKLES)
+def test_a_motion_files_state_enum_is_its_value(tmp_path, monkeypatch, reduced):
     name = "protomotions.simulator.base_simulator.simulator_state"
     module = types.ModuleType(name)
     module.StateConversion = enum.Enum("StateConversion", {"COMMON": "common"}, module=name)
+    module.StateConversion.__reduce_ex__ = ENUM_PICKLES[reduced]
     for depth in range(1, 5):
         part = ".".join(name.split(".")[:depth])
         monkeypatch.setitem(sys.modules, part, module if depth == 4 else types.ModuleType(part))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mimickit.characters import Kinematics
 from mimickit.errors import MotionError
 from mimickit.motions.importers import read_mimickit
+from tests.motions.foreign import ENUM_PICKLES
 
 
 def write_pickle(folder, content, protocol=pickle.DEFAULT_PROTOCOL, name="clip.pkl"):
@@ -74,13 +75,17 @@ def test_mimickit_pickles_of_both_numpy_generations_are_read(tmp_path, humanoid,
     assert read_mimickit(path, humanoid).num_frames == 3
 
 
-def test_mimickit_loop_mode_may_be_its_enum(tmp_path, humanoid, monkeypatch):
+@pytest.mark.parametrize("reduced", ENUM_PICKLES)
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_mimickit_loop_mode_may_be_its_enum(tmp_path, humanoid, monkeypatch, reduced, protocol):
     module = types.ModuleType("anim.motion")
     module.LoopMode = enum.Enum("LoopMode", {"CLAMP": 0, "WRAP": 1}, module="anim.motion")
+    module.LoopMode.__reduce_ex__ = ENUM_PICKLES[reduced]
     monkeypatch.setitem(sys.modules, "anim", types.ModuleType("anim"))
     monkeypatch.setitem(sys.modules, "anim.motion", module)
-    path = write_pickle(tmp_path, mimickit_content(loop_mode=module.LoopMode.WRAP))
-    assert read_mimickit(path, humanoid).loop
+    for mode, loops in ((module.LoopMode.WRAP, True), (module.LoopMode.CLAMP, False)):
+        path = write_pickle(tmp_path, mimickit_content(loop_mode=mode), protocol)
+        assert read_mimickit(path, humanoid).loop is loops
 
 
 class Call:

@@ -139,13 +139,21 @@ def _state_enums(data: bytes) -> list[Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
         return []  # damaged: loading it says how
     ours = [n for n in names if n.startswith("protomotions.") and n.endswith(".StateConversion")]
-    return [(_EnumValue, name) for name in ours]
+    lookups = [n for n in names if n.split(".")[-1] == "getattr"] if ours else []
+    return [(_EnumValue, name) for name in ours] + [(_member, name) for name in lookups]
 
 
 class _EnumValue(str):
     """The value of an enum whose class is not here."""
 
     __slots__ = ()
+
+
+def _member(of: Any, name: Any) -> _EnumValue:
+    """What Python 3.11.0 to 3.11.3 look up an enum's member with: `getattr`, for one enum."""
+    if of is not _EnumValue or not isinstance(name, str):
+        raise pickle.UnpicklingError("getattr of something else than an enum")
+    return _EnumValue(name.lower())  # the one that files have is COMMON = "common"
 
 
 def _read_json(path: Path, text: str) -> Any:

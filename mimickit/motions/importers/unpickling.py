@@ -16,7 +16,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class _Globals:
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global of the pickle, or `_Refused`."""
         if name == "LoopMode" and module.split(".")[-1] == "motion":
-            return _StandIn(int)
+            return _LoopMode()
         if (module, name) == _JOBLIB_ARRAY:
             return _JoblibArray
         try:
@@ -171,6 +171,23 @@ class _StandIn:
 
     def __setstate__(self, state: Any) -> None:
         raise _Refused("a change to a function")
+
+
+class _LoopMode(_StandIn):
+    """MimicKit's enum of loop modes, whose members are their values: LoopMode(1), LoopMode.WRAP."""
+
+    __slots__ = ()
+    members: ClassVar = {"CLAMP": 0, "WRAP": 1}
+
+    def __init__(self) -> None:
+        super().__init__(int)
+
+
+def _member(of: Any = None, name: Any = None, *_: Any) -> int:
+    """What Python 3.11.0 to 3.11.3 look up an enum's member with: `getattr`, for one enum."""
+    if not isinstance(of, _LoopMode) or name not in of.members:
+        raise _Refused("builtins.getattr")
+    return of.members[name]
 
 
 class _Dtype:
@@ -274,6 +291,8 @@ _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): _ordered_dict,
+    ("builtins", "getattr"): _member,
+    ("__builtin__", "getattr"): _member,
 }
 for _core in ("numpy.core", "numpy._core"):
     _STAND_INS[(f"{_core}.multiarray", "_reconstruct")] = _Array
