@@ -17,7 +17,12 @@ import torch
 
 from mimickit.characters import Character, JointKind
 from mimickit.errors import CharacterError, ConfigError
-from mimickit.geometry.quaternion import quat_from_exp_map, quat_from_heading, quat_multiply
+from mimickit.geometry.quaternion import (
+    quat_from_exp_map,
+    quat_from_heading,
+    quat_multiply,
+    quat_rotate,
+)
 from mimickit.motions.clip import Clip, content_hash
 
 TOOL_VERSION = "1"
@@ -152,20 +157,20 @@ def bent(clip: Clip, rate: float) -> Clip:
             f"of {rate:g} rad/s, more than {math.degrees(STEEPEST):.0f}: set a smaller bend"
         )
     ahead = way / length if length > 0.0 else np.array([1.0, 0.0])
-    place, turn = _curved(clip, rate)
-    height = clip.root_pos[:, 2:]
-    left = _turned(np.array([-ahead[1], ahead[0]]), turn)
-    root_pos = np.concatenate(
-        [place + height * math.sin(lean) * left, height * math.cos(lean)], axis=-1
+    root_pos, root_rot = (
+        torch.as_tensor(array).double() for array in (clip.root_pos, clip.root_rot)
     )
+    turn = rate * torch.arange(len(root_pos)).double() / clip.fps
+    steps = quat_rotate(quat_from_heading(0.5 * (turn[1:] + turn[:-1])), root_pos.diff(dim=0))
+    path = torch.cat([root_pos[:1], root_pos[:1] + steps.cumsum(0)])
     # To lean to the left is to turn about the way ahead by a negative angle.
     roll = quat_from_exp_map(torch.tensor([-lean * ahead[0], -lean * ahead[1], 0.0]).double())
-    yaw = quat_from_heading(torch.from_numpy(turn))
-    root_rot = quat_multiply(yaw, quat_multiply(roll, torch.as_tensor(clip.root_rot).double()))
+    moved = quat_multiply(quat_from_heading(turn), roll)
+    height = path * torch.tensor([0.0, 0.0, 1.0])
     return replace(
         clip,
-        root_pos=root_pos,
-        root_rot=root_rot.numpy(),
+        root_pos=(path - height + quat_rotate(moved, height)).numpy(),
+        root_rot=quat_multiply(moved, root_rot).numpy(),
         provenance=variant_provenance(clip, f"on a bend of {rate:g} rad/s"),
     )
 
@@ -192,22 +197,6 @@ def variant_provenance(clip: Clip, done: str) -> dict[str, str]:
         "source_hash": content_hash(clip),
         "notes": "; ".join(note for note in notes if note),
     }
-
-
-def _curved(clip: Clip, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """The path's places [T, 2] m and how far it has turned [T] rad, from the clip's first place."""
-    turn = rate * np.arange(len(clip.root_pos)) / clip.fps
-    steps = np.diff(clip.root_pos[:, :2], axis=0)
-    steps = _turned(steps, 0.5 * (turn[1:] + turn[:-1]))
-    start = clip.root_pos[:1, :2]
-    return np.concatenate([start, start + steps.cumsum(axis=0)]), turn
-
-
-def _turned(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Vectors [T, 2] or [2] turned by angles [T] to the left, [T, 2]."""
-    x, y = vectors[..., 0], vectors[..., 1]
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=-1)
 
 
 def _asymmetric(character: Character, reason: str) -> CharacterError:
