@@ -24,12 +24,12 @@ from mimickit.geometry.quaternion import (
     quat_rotate,
 )
 from mimickit.motions.clip import Clip, content_hash
+from mimickit.motions.measures import GRAVITY
 
 TOOL_VERSION = "1"
 # Slower than half or faster than double is another motion: gravity would be off by a factor of 4.
 SLOWEST, FASTEST = 0.5, 2.0
 STEEPEST = math.radians(35.0)  # a steeper lean than friction of 0.7 holds
-GRAVITY = 9.81  # [m/s^2]
 PLACE_TOLERANCE = 0.03  # [m] SMPL's mean body is off by 2 cm; a sword is off by its length
 TURN_TOLERANCE = 0.05  # of a quaternion's or an axis's components, unitless
 
