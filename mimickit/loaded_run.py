@@ -117,7 +117,7 @@ class LoadedRun:
             ) from error
         if with_method:
             self.method.connect(method_sources(self.method, self.env, self.policy, seed))
-            self.method.load_state_dict(state["run"]["method"])
+            self.method.load_networks(state["run"]["method"])
 
     def random_skills(self) -> RandomSkills:
         """Who drives the run's skills by random latents: the floor for what chooses them.

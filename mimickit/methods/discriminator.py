@@ -20,10 +20,10 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.conditions import LATENT, shares_of_latents
 from mimickit.envs.signals import Difference, Window
 from mimickit.errors import ConfigError, IncompatibleParts
-from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import classification_loss, gradient_penalty, style_reward
-from mimickit.methods.part import Part, Sources
+from mimickit.methods.learning_part import LearningPart
+from mimickit.methods.part import Sources
 from mimickit.methods.replay import Replay
 from mimickit.methods.sliced import random_directions, sliced_distance
 from mimickit.models.mlp import mlp
@@ -33,7 +33,7 @@ from mimickit.models.precision import matmul_precision, run_network
 _KEY = "method.parts.<discriminator>"  # a part does not know by which name a method has it
 
 
-class Discriminator(Part, ABC):
+class Discriminator(LearningPart, ABC):
     """What both discriminators share: everything but what they look at and what is real.
 
     Fakes are the rollout's samples and, as many again, those of earlier iterations. Of several
@@ -53,8 +53,8 @@ class Discriminator(Part, ABC):
         precision: see `mimickit.models.precision`.
     """
 
+    minibatches_of = "discriminator"
     signal: str  # which signal is judged
-    normalizer: Union[Normalizer, ScaleNormalizer]
 
     def __init__(
         self,
@@ -109,14 +109,6 @@ class Discriminator(Part, ABC):
         self.generator = sources.generator
 
     @property
-    def generators(self) -> list[torch.Generator]:
-        return [self.generator]
-
-    @property
-    def capturable(self) -> bool:
-        return self.optimizer.capturable
-
-    @property
     def facts(self) -> dict[str, Any]:
         return {
             "signal size": self._width,
@@ -154,20 +146,11 @@ class Discriminator(Part, ABC):
         return run_network(self.network, inputs, self._precision).squeeze(-1)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "normalizer": self.normalizer.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "replay": self.replay.state_dict(),
-            "generator": self.generator.get_state(),
-        }
+        return {**super().state_dict(), "replay": self.replay.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.normalizer.load_state_dict(state["normalizer"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        super().load_state_dict(state)
         self.replay.load_state_dict(state["replay"])
-        restore(self.generator, state["generator"], "the discriminator's minibatches")
 
     def _step(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """One step on rows with normalised samples; scalars to log."""

@@ -18,10 +18,10 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.conditions import LATENT, Latents, on_sphere
 from mimickit.envs.signals import Window
 from mimickit.errors import IncompatibleParts
-from mimickit.generators import restore
 from mimickit.methods.checks import check_at_least, check_precision, check_share
 from mimickit.methods.gan import gradient_penalty
-from mimickit.methods.part import Part, Sources
+from mimickit.methods.learning_part import LearningPart
+from mimickit.methods.part import Sources
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
 from mimickit.models.precision import matmul_precision, run_network
@@ -29,7 +29,7 @@ from mimickit.models.precision import matmul_precision, run_network
 _KEY = "method.parts.<skill>"  # a part does not know by which name a method has it
 
 
-class SkillEncoder(Part):
+class SkillEncoder(LearningPart):
     """Gives the policy latents and rewards motion that shows which latent it was driven by.
 
     With e the encoder's unit vector for a window of motion and z the latent that the last action of
@@ -53,6 +53,7 @@ class SkillEncoder(Part):
     """
 
     needs = frozenset({"reference"})
+    minibatches_of = "skill encoder"
 
     def __init__(
         self,
@@ -110,14 +111,6 @@ class SkillEncoder(Part):
         self._sizes = {"signal size": width, "latent size": size, "hidden": list(self._hidden)}
 
     @property
-    def generators(self) -> list[torch.Generator]:
-        return [self.generator]
-
-    @property
-    def capturable(self) -> bool:
-        return self.optimizer.capturable
-
-    @property
     def facts(self) -> dict[str, Any]:
         return dict(self._sizes)
 
@@ -150,20 +143,6 @@ class SkillEncoder(Part):
     def encode(self, windows: Tensor) -> Tensor:
         """The latents [M, Z], unit vectors, that windows [M, D] of motion speak for."""
         return self._encode(self.normalizer(windows))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "normalizer": self.normalizer.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.normalizer.load_state_dict(state["normalizer"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        restore(self.generator, state["generator"], "the skill encoder's minibatches")
 
     def _encode(self, inputs: Tensor) -> Tensor:
         return on_sphere(run_network(self.network, inputs, self._precision))

@@ -139,6 +139,11 @@ class Method:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
 
+    def load_networks(self, state: dict[str, Any]) -> None:
+        """Take what judges motion from `state_dict`, as a run that learns no more does."""
+        for name, part in self.parts.items():
+            part.load_networks(state[name])
+
     def _merged(
         self, kind: str, wanted: Mapping[str, Mapping[str, Callable[..., Any]]]
     ) -> dict[str, Callable[..., Any]]:
@@ -153,6 +158,11 @@ class Method:
                     )
                 found[key] = factory
         return found
+
+
+def part_nodes(method: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a method's config node, by name; one that is null is left away."""
+    return {name: node for name, node in method["parts"].items() if node is not None}
 
 
 def _settings(factory: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:

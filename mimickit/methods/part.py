@@ -101,3 +101,6 @@ class Part:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
+
+    def load_networks(self, state: dict[str, Any]) -> None:
+        """Take from `state_dict` what it takes to judge motion, on any number of ranks."""

@@ -102,7 +102,7 @@ class SkillStyle(Part):
         if SKILL_STYLE not in sources.signals:
             raise IncompatibleParts(
                 "there is no style discriminator among the parts of the skills' method to judge "
-                "by: leave this part away (~method.parts.style method.reward={task: 1.0})"
+                "by: leave this part away (method.parts.style=null)"
             )
 
     def reward(self, rollout: Rollout) -> Tensor:

@@ -13,6 +13,7 @@ from mimickit.algos.rollout import Rollout
 from mimickit.envs.signals import Difference, Window
 from mimickit.errors import ConfigError, IncompatibleParts
 from mimickit.methods import PairDiscriminator, Sources, StyleDiscriminator
+from mimickit.pooling import ALONE, Pool
 from mimickit.specs import GroupSpec
 from tests.envs.parts import DT, make_task
 from tests.no_sync import no_sync
@@ -41,7 +42,7 @@ KINDS = pytest.mark.parametrize("kind", ["style", "pair"])
 class Setting:
     """A part and rollouts for it: of characters that follow their clips, off by `apart` metres."""
 
-    def __init__(self, character, kind, clip="walk", conditions=None, **changes):
+    def __init__(self, character, kind, clip="walk", conditions=None, pool=ALONE, **changes):
         self.task = make_task(character, clip, num=N)
         part = StyleDiscriminator if kind == "style" else PairDiscriminator
         own = {"frames": 3} if kind == "style" else {}
@@ -61,6 +62,7 @@ class Setting:
                 library=self.task.library,
                 device=torch.device("cpu"),
                 generator=generator,
+                pool=pool,
             )
         )
 
@@ -266,6 +268,20 @@ def test_it_goes_on_from_its_state_bit_by_bit(humanoid, kind):
         ours, theirs = second.part.update(rollout), first.part.update(rollout)
         assert ours == theirs
         assert torch.equal(first.part.reward(rollout), second.part.reward(rollout))
+
+
+class OneOfTwo(Pool):
+    ranks = 2
+
+
+@KINDS
+def test_what_one_of_several_ranks_learned_judges_in_a_run_of_one(humanoid, kind):
+    ranked, alone = Setting(humanoid, kind, pool=OneOfTwo()), Setting(humanoid, kind)
+    rollout = ranked.rollout(0.2)
+    ranked.part.update(rollout)
+    assert not torch.equal(ranked.part.reward(rollout), alone.part.reward(rollout))
+    alone.part.load_networks(ranked.part.state_dict())
+    assert torch.equal(ranked.part.reward(rollout), alone.part.reward(rollout))
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
