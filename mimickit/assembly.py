@@ -18,6 +18,7 @@ from mimickit.errors import (
 from mimickit.evaluation.evaluator import Evaluator
 from mimickit.launch.building import make
 from mimickit.methods import Method, Sources
+from mimickit.methods.method import part_nodes
 from mimickit.models.policy import Policy
 from mimickit.motions.catalog import resolve_motions
 from mimickit.motions.library import MotionLibrary
@@ -33,9 +34,15 @@ Node = Mapping[str, Any]
 
 
 def build_method(config: Node) -> Method:
-    """The method of a config with its parts, not yet connected to anything."""
-    parts = {name: make(node) for name, node in config["method"]["parts"].items()}
-    return make(config["method"], parts=parts)
+    """The method of a config with its parts, not yet connected to anything.
+
+    A part that is null in the config is left away, and with it the weight of its reward.
+    """
+    node = config["method"]
+    parts = {name: make(part) for name, part in part_nodes(node).items()}
+    left_away = node["parts"].keys() - parts.keys()
+    reward = {name: weight for name, weight in node["reward"].items() if name not in left_away}
+    return make(node, parts=parts, reward=reward)
 
 
 def method_sources(

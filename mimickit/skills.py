@@ -26,6 +26,7 @@ from mimickit.errors import (
     closest_beside,
 )
 from mimickit.launch.building import make
+from mimickit.methods.method import part_nodes
 from mimickit.methods.skill_style import SKILL_STYLE, StyleSignal
 from mimickit.models.mlp import mlp
 from mimickit.models.normalizer import Normalizer
@@ -153,7 +154,7 @@ class Skills:
     @property
     def signals(self) -> dict[str, Callable[..., Signal]]:
         """What the low level's discriminator, if it had one, sees in each control step."""
-        nodes = self.config["method"]["parts"].items()
+        nodes = part_nodes(self.config["method"]).items()
         found = [pair for pair in nodes if pair[1]["_target_"].endswith(".StyleDiscriminator")]
         if not found:
             return {}
@@ -199,7 +200,7 @@ class Skills:
         self, num_envs: int, device: torch.device, control_dt: float, generator: torch.Generator
     ) -> Condition:
         """The latents of the low level's training, for other envs."""
-        parts = [self._make(f"method.parts.{name}") for name in self.config["method"]["parts"]]
+        parts = [self._make(f"method.parts.{name}") for name in part_nodes(self.config["method"])]
         factory = next(part.conditions[LATENT] for part in parts if LATENT in part.conditions)
         return factory(num_envs=num_envs, device=device, control_dt=control_dt, generator=generator)
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from mimickit import launch
+from mimickit.assembly import build_method
 from mimickit.errors import EngineError
 from tests.guides import blocks, run
 
@@ -17,9 +18,11 @@ def test_the_guides_settings_are_those_there_are():
     cfg = launch.check_config(launch.compose(["method=ase_hlc", "skills=x", "task=location"]))
     assert (cfg.skills, cfg.method.hold) == ("x", 5)
     assert cfg.method.reward == {"task": 0.9, "style": 0.1}
-    launch.check_config(
-        launch.compose(["method=ase_hlc", "~method.parts.style", "~method.reward.style"])
-    )
+    alone = launch.compose(["method=ase_hlc", "method.parts.style=null"])
+    assert build_method(launch.check_config(alone)).weights == {"task": 0.9}
+    for task, parts in (("location", {"style"}), ("steering", set())):
+        cfg = launch.check_config(launch.compose(["method=ase_hlc", f"task={task}"]))
+        assert build_method(cfg).parts.keys() == parts
 
 
 @pytest.mark.slow

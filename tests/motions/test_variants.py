@@ -315,7 +315,7 @@ def test_every_kind_of_motion_weighs_1_and_more_where_it_takes_practice(name, al
         kind = kind[:-1] if kind.startswith("turn_") else kind
         weights[kind] = weights.get(kind, 0.0) + source.weight
     ones = ("walk", "walk_forward", "run", "turn_left", "turn_right", "punch", "kick", "jump")
-    more = {"spin": 2.0, "dance_a": 3.0, "dance_b": 2.0, "spinkick": 3.0}
+    more = {"spin": 2.0, "dance_a": 3.0, "dance_b": 3.0, "spinkick": 3.0}
     assert weights == pytest.approx({**dict.fromkeys(ones, 1.0), **more})
 
 

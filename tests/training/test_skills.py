@@ -53,13 +53,14 @@ def same(ours, theirs):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_high_level_pursues_every_goal(tmp_path, low, task):
     run = build_high(tmp_path, low, f"task={task}", iterations=1)
-    assert (run.env.action_size, run.env.control_steps) == (18, 5)
+    assert (run.env.action_size, run.env.control_steps) == (20, 5)
     assert run.env.dt == pytest.approx(5 / 30)
     assert set(run.env.groups) == {"policy"}  # the latent is its action
     run.start()
     logged = metrics(tmp_path)
     terms = {name.split("/", 1)[1] for name in logged if name.startswith("reward/")}
-    assert terms == {*TASKS[task], "style"}
+    assert terms - {"style"} == set(TASKS[task])
+    assert ("style" in terms) == (task != "steering")  # its preset does without
     judged = json.loads((tmp_path / "evaluation.json").read_text())["overall"]
     assert judged["return"] > 0.0
     assert judged["episode_length_s"] <= 1.0
@@ -202,9 +203,9 @@ def test_the_style_is_what_the_low_levels_discriminator_would_pay(tmp_path, moti
 
 
 def test_a_style_that_nobody_asks_for_is_not_computed(tmp_path, low):
-    without = ("~method.parts.style", "~method.reward.style")
+    without = "method.parts.style=null"
     assert set(build_high(tmp_path / "a", low, iterations=1).env.signals) == {"skill_style"}
-    assert set(build_high(tmp_path / "b", low, *without, iterations=1).env.signals) == set()
+    assert set(build_high(tmp_path / "b", low, without, iterations=1).env.signals) == set()
 
 
 def test_skills_without_a_discriminator_do_without_its_reward(tmp_path, low):
@@ -212,11 +213,9 @@ def test_skills_without_a_discriminator_do_without_its_reward(tmp_path, low):
     parts = {"skill": kept.config["method"]["parts"]["skill"]}
     config = {**kept.config, "method": {**kept.config["method"], "parts": parts}}
     Skills(kept.path, {**kept.state, "config": config}).save(tmp_path)
-    with pytest.raises(IncompatibleParts, match=r"no style discriminator.*~method\.parts\.style"):
+    with pytest.raises(IncompatibleParts, match=r"no style .*method\.parts\.style=null"):
         build_high(tmp_path / "a", tmp_path / COPY)
-    run = build_high(
-        tmp_path / "b", tmp_path / COPY, "~method.parts.style", "~method.reward.style", iterations=1
-    )
+    run = build_high(tmp_path / "b", tmp_path / COPY, "method.parts.style=null", iterations=1)
     run.start()
     assert "reward/style" not in metrics(tmp_path / "b")
 
