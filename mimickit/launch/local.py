@@ -142,6 +142,8 @@ def begin_process(job: Job, code: Path, working_folder: Path, slot: Slot) -> sub
 
 def progress(folder: Path) -> str:
     """How far a job is, in a line."""
+    if not folder.is_dir():
+        return f"{'gone':<9} {folder.name}: its folder was deleted"
     (run,) = survey(folder)
     done = f"{run.samples:,} of {run.max_samples:,} samples"
     value = "" if run.value is None else f", {run.metric} {run.value:.4g}"

@@ -53,7 +53,7 @@ def cpu_stages(env: Env, policy: Policy, noise: torch.Generator) -> Stages:
             if bool(ended.any()):
                 env.reset(ended)
             obs = env.observe()
-        return (time.process_time() - start) / steps / num_envs
+        return (time.process_time() - start) / (steps * env.control_steps) / num_envs
 
     def drawn(obs: dict[str, Tensor]) -> Tensor:
         return policy.act(obs, noise)[0]
@@ -96,6 +96,7 @@ def cuda_stages(trainer: Trainer) -> Stages:
     env = trainer.env
     engine: Any = env.engine
     num_envs, steps = env.num_envs, trainer.rollout.steps
+    control_steps = steps * env.control_steps
     noise = torch.randn(num_envs, env.action_size, device=env.device)
     actions = trainer.policy.log_std.detach().exp() * noise
 
@@ -125,9 +126,9 @@ def cuda_stages(trainer: Trainer) -> Stages:
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         found = {
-            "training": seconds_of(lambda: trainer.iterate(Stopwatch()), 1) / steps,
-            "env + policy": seconds_of(trainer.collector.collect, 1) / steps,
-            "env": seconds_of(graphed, steps),
+            "training": seconds_of(lambda: trainer.iterate(Stopwatch()), 1) / control_steps,
+            "env + policy": seconds_of(trainer.collector.collect, 1) / control_steps,
+            "env": seconds_of(graphed, steps) / env.control_steps,
         }
         command = env.actions.decode(actions, engine.state, env.task.next_reference)
         engine.command(command)

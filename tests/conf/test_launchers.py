@@ -186,6 +186,12 @@ def test_jobs_say_now_and_then_how_far_they_are(lab, tmp_path, monkeypatch, caps
     assert any(line.startswith(f"  finished  {name}") for line in printed)
 
 
+def test_a_job_whose_folder_was_deleted_does_not_stop_the_lines(tmp_path):
+    folder = tmp_path / "0-gone"
+    assert local.progress(folder) == "gone      0-gone: its folder was deleted"
+    assert local.outcome(folder).startswith("failed    0-gone: ")
+
+
 def test_without_slurm_the_launcher_says_what_to_do(lab, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))

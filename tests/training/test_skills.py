@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from mimickit.errors import (
 from mimickit.loaded_run import LoadedRun
 from mimickit.methods.discriminator import clip_label
 from mimickit.skills import COPY, Skills, read_skills
+from mimickit.training import speed
 from mimickit.training.checkpoint import read
 from tests.training.runs import TINY, build, last_policy, metrics
 from tests.training.skills import SMALL, build_high, train_low
@@ -73,6 +76,16 @@ def test_samples_are_control_steps_whoever_acts(tmp_path, low):
         "checkpoint_000000000640.pt"
     )
     assert metrics(tmp_path)["eval/samples"] == ["320.0", "640.0"]
+
+
+def test_the_benchmark_is_per_control_step_whoever_acts(tmp_path, low, monkeypatch):
+    run = build_high(tmp_path, low, iterations=1)
+    seconds = itertools.count()
+    monkeypatch.setattr(speed, "ROUNDS", 1)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(process_time=lambda: float(next(seconds))))
+    stages = speed.cpu_stages(run.env, run.policy, torch.Generator())
+    # Of 8 envs, 64 steps of 5 control steps, in what a clock says is a second.
+    assert stages["env"][0] == stages["env + policy"][0] == pytest.approx(1.0 / (64 * 5 * 8))
 
 
 @pytest.mark.parametrize("algo", ["ppo", "awr"])
