@@ -9,8 +9,9 @@ from typing import Optional
 from omegaconf import DictConfig
 
 from mimickit.errors import EngineError, MimicKitError
-from mimickit.launch.checks import check_config, locate
+from mimickit.launch.checks import check_config
 from mimickit.launch.composing import compose, plain, saved_config
+from mimickit.launch.locating import locate
 
 # What an engine shares with the one that replaces it: the policy knows no other rates and commands.
 KEPT = ("control_hz", "sim_hz", "control_mode")

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mimickit.errors import ConfigError, MimicKitError, RunError, UnknownName, unknown_name_message
+from mimickit.launch.locating import locate
 from mimickit.launch.resolvers import CONF
 
 # What OmegaConf calls a type -> what a person calls it.
@@ -189,8 +190,6 @@ def settings_at(key: str, overrides: Sequence[str], config_name: str) -> Optiona
 
 def optional_settings(key: str, overrides: Sequence[str], config_name: str) -> list[str]:
     """What the target at a key takes beyond what the config writes."""
-    from mimickit.launch.checks import locate  # the two modules need each other's words
-
     node = node_at(key, overrides, config_name)
     if not isinstance(node, DictConfig) or "_target_" not in node or not key:
         return []
