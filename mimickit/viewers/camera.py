@@ -17,7 +17,9 @@ STIFFNESS = (4.0, 4.0, 0.5)  # rad/s per axis: how fast it follows; up and down 
 class FollowCamera:
     """The point to look at: a target, followed by a critically damped spring.
 
-    A target that moves at constant speed is followed without lag; steps and hops are smoothed.
+    A target that moves at constant speed is followed without lag; steps and hops are smoothed. One
+    that is farther away from one call to the next than the root is high begins elsewhere, as a new
+    episode does: there the camera jumps.
 
     Attributes:
         look_at: [3] m, where the camera looks.
@@ -36,7 +38,7 @@ class FollowCamera:
         self.offset = np.array(OFFSET) * root_height * (1.0 + 0.6 * spread / distance)
         self.look_at = np.array([0.0, 0.0, LOOK_HEIGHT * root_height])
         self._velocity = np.zeros(3)
-        self._started = False
+        self._target: Optional[np.ndarray] = None
 
     @property
     def distance(self) -> float:
@@ -52,8 +54,9 @@ class FollowCamera:
         """
         target = root_pos.mean(axis=0)
         target[2] += (LOOK_HEIGHT - 1.0) * self._height
-        if dt is None or not self._started:
-            self.look_at, self._velocity, self._started = target, np.zeros(3), True
+        before, self._target = self._target, target
+        if dt is None or before is None or np.linalg.norm(target - before) > self._height:
+            self.look_at, self._velocity = target, np.zeros(3)
             return self.look_at
         omega = np.array(STIFFNESS)
         predicted = self.look_at + dt * self._velocity

@@ -31,6 +31,15 @@ def test_target_at_constant_speed_is_followed_without_lag(velocity):
     np.testing.assert_allclose(look_at, root + lower, atol=1e-3)
 
 
+def test_new_episode_elsewhere_is_in_the_picture_at_once():
+    camera = FollowCamera(root_height=0.9)
+    for step in range(30):  # a run of 6 m/s, and then a start at the origin
+        camera.follow(np.array([[6.0 * step * DT, 0.0, 0.9]]), DT)
+    # 0.05 heights lower: 0.9 - 0.045 = 0.855; and at rest, since nothing is known of its velocity.
+    np.testing.assert_allclose(camera.follow(np.array([[0.0, 0.0, 0.9]]), DT), [0.0, 0.0, 0.855])
+    np.testing.assert_allclose(camera.follow(np.array([[0.0, 0.0, 0.9]]), DT), [0.0, 0.0, 0.855])
+
+
 def test_hop_moves_the_camera_by_less_than_half():
     camera = FollowCamera(root_height=0.9)
     camera.follow(np.array([[0.0, 0.0, 0.9]]), DT)
